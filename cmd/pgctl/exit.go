@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/pgctl/pgctl/pkg/nodes"
+)
+
+// Exit codes. They are part of the contract with scripts: codes are added, never changed.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2   // wrong usage, or a bad input file
+	exitUnhealthy   = 3   // the cluster is not as it should be
+	exitInterrupted = 130 // by Ctrl-C
+)
+
+// exitError is an error with an exit code and a remedy.
+type exitError struct {
+	code int
+	err  error  // nil: everything there is to say is in the output already
+	hint string // "" none
+}
+
+// Error is the sentence for the operator, without the hint.
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+// Unwrap gives the cause.
+func (e *exitError) Unwrap() error { return e.err }
+
+// usageError is wrong usage of the named command.
+func usageError(command string, err error) error {
+	return &exitError{code: exitUsage, err: err, hint: command + " --help"}
+}
+
+// unhealthy is the exit of a command whose output already says what is wrong.
+func unhealthy() error { return &exitError{code: exitUnhealthy} }
+
+// report prints an error as "pgctl: error:" and "pgctl: hint:" lines and gives the exit code.
+func report(ctx context.Context, w io.Writer, err error) int {
+	if err == nil {
+		return exitDone
+	}
+	if ctx.Err() != nil {
+		fmt.Fprintln(w, "pgctl: interrupted")
+		return exitInterrupted
+	}
+	var exit *exitError
+	var problems nodes.Problems
+	switch {
+	case errors.As(err, &exit):
+	case errors.As(err, &problems):
+		exit = &exitError{code: exitUsage, err: err, hint: "correct the inventory, nothing was asked or changed"}
+	default:
+		exit = &exitError{code: exitFailed, err: err}
+	}
+	if exit.err != nil {
+		fmt.Fprintf(w, "pgctl: error: %v\n", exit.err)
+	}
+	if exit.hint != "" {
+		fmt.Fprintf(w, "pgctl: hint: %s\n", exit.hint)
+	}
+	return exit.code
+}

@@ -1,0 +1,246 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/nodes"
+)
+
+// page is the table form of an overview: a headline, tables and findings, one below the other.
+type page struct {
+	headline string
+	tables   []table
+	findings []string
+	width    int // 0: as wide as it takes
+}
+
+func overviewTables(snap cluster.Snapshot, d cluster.Diagnosis, p painter, wide bool) page {
+	out := page{headline: headline(snap, d, p), width: pageWidth}
+	if wide {
+		out.width = 0
+	}
+	out.tables = append(out.tables, serverTable(snap, d, p, wide))
+	if len(snap.Pools) > 0 {
+		out.tables = append(out.tables, poolTable(snap, p, wide))
+	}
+	if len(snap.Arbiters) > 0 {
+		out.tables = append(out.tables, arbiterTable(snap, p))
+	}
+	for _, f := range d.Findings {
+		out.findings = append(out.findings, findingText(f, p))
+	}
+	return out
+}
+
+func (g page) write(w io.Writer) error {
+	if g.headline != "" {
+		fmt.Fprintln(w, g.headline)
+	}
+	for i, t := range g.tables {
+		if i > 0 || g.headline != "" {
+			fmt.Fprintln(w)
+		}
+		t.fit(g.width)
+		if err := t.write(w); err != nil {
+			return err
+		}
+	}
+	if len(g.findings) > 0 {
+		fmt.Fprintf(w, "\n%s\n", strings.Join(g.findings, "\n"))
+	}
+	return nil
+}
+
+// headline is the region in one line.
+func headline(snap cluster.Snapshot, d cluster.Diagnosis, p painter) string {
+	status := map[cluster.Status]string{
+		cluster.Healthy: p.good("healthy"), cluster.Degraded: p.warn("degraded"), cluster.CriticalFailure: p.bad("critical"),
+	}[d.Status]
+	master := "no master"
+	switch {
+	case d.Master != "":
+		master = "master " + p.bold(d.Master)
+	case len(d.Masters) > 1:
+		master = strconv.Itoa(len(d.Masters)) + " masters"
+	}
+	return fmt.Sprintf("REGION %s, %s, HA %s", status, master, snap.HA)
+}
+
+func serverTable(snap cluster.Snapshot, d cluster.Diagnosis, p painter, wide bool) table {
+	t := table{
+		header:     []string{"  SERVER", "ZONE", "ROLE", "SERVICE", "VERSION", "TL", "LSN", "LAG", "SYNC", "UPSTREAM"},
+		expendable: []string{"UPSTREAM", "ZONE", "VERSION"},
+	}
+	if wide {
+		t.header = append(t.header, "RECEIVED", "PG_MASTER", "DISK FREE", "PORT", "DATA", "WATCHER")
+	}
+	for i, s := range snap.Servers {
+		row := serverRow(s, d.Standings[i], p)
+		if wide {
+			row = append(row, serverExtra(s)...)
+		}
+		t.rows = append(t.rows, row)
+	}
+	return t
+}
+
+func serverRow(s cluster.Server, st cluster.Standing, p painter) []string {
+	role := string(st.Role)
+	switch st.Role {
+	case cluster.RoleMaster:
+		role = p.bold(role)
+	case cluster.RoleUnknown:
+		role = p.bad(role)
+	}
+	row := []string{marked(s.Host, st.Role == cluster.RoleMaster), dash(s.Zone), role, serviceCell(s.Common, s.Service, p)}
+	if s.SQL == nil {
+		return append(row, "-", "-", "-", "-", "-", "-")
+	}
+	return append(row, s.SQL.Version, strconv.Itoa(int(s.SQL.Timeline)), s.SQL.Position.String(),
+		lagCell(st, s.SQL, p), dash(st.SyncState), dash(st.Upstream))
+}
+
+// marked puts a star before the master, and keeps the others in line with it.
+func marked(host string, master bool) string {
+	if master {
+		return "* " + host
+	}
+	return "  " + host
+}
+
+func serverExtra(s cluster.Server) []string {
+	received, file, free, port, data := "-", "-", "-", "-", "-"
+	if s.SQL != nil && s.SQL.Received != 0 {
+		received = s.SQL.Received.String()
+	}
+	if s.MasterFile != nil {
+		file = dash(*s.MasterFile)
+	}
+	if s.Disk != nil {
+		free = byteSize(s.Disk.Free)
+	}
+	if s.Data != nil {
+		port, data = strconv.Itoa(s.Data.Port), s.Data.Path
+	}
+	return []string{received, file, free, port, data, watcherCell(s.Watcher)}
+}
+
+func poolTable(snap cluster.Snapshot, p painter, wide bool) table {
+	t := table{header: []string{"  POOL", "SERVICE", "BACKENDS"}}
+	if wide {
+		t.header = append(t.header, "RUNNING")
+	}
+	for _, pool := range snap.Pools {
+		row := []string{marked(pool.Host, false), serviceCell(pool.Common, pool.Service, p), backendCell(pool.Backends, snap.Kind == nodes.KindPG9 || wide)}
+		if wide {
+			row = append(row, backendCell(pool.Running, false))
+		}
+		t.rows = append(t.rows, row)
+	}
+	return t
+}
+
+func arbiterTable(snap cluster.Snapshot, p painter) table {
+	t := table{header: []string{"  ARBITER", "ZONE", "HOST", "WATCHER"}}
+	for _, a := range snap.Arbiters {
+		reached := "reachable"
+		if !a.Reached() {
+			reached = p.bad("unreachable")
+		}
+		t.rows = append(t.rows, []string{marked(a.Host, false), dash(a.Zone), reached, watcherCell(a.Watcher)})
+	}
+	return t
+}
+
+// findingText is "critical  code  host: sentence", wrapped to the page, the remedy on lines of its own.
+func findingText(f cluster.Finding, p painter) string {
+	severity := p.warn(string(f.Severity))
+	if f.Severity == cluster.Critical {
+		severity = p.bad(string(f.Severity))
+	}
+	pad := strings.Repeat(" ", 10)
+	subject := string(f.Code)
+	if f.Host != "" {
+		subject += " " + f.Host
+	}
+	text := severity + pad[len(f.Severity):] + wrap(subject+": "+f.Message, pageWidth-len(pad), pad)
+	if f.Hint != "" {
+		text += "\n" + pad + wrap("-> "+f.Hint, pageWidth-len(pad), pad+"   ")
+	}
+	return text
+}
+
+func serviceCell(c cluster.Common, s cluster.Service, p painter) string {
+	switch {
+	case !c.Reached():
+		return p.bad("unreachable")
+	case s.State == cluster.ServiceActive:
+		return string(s.State)
+	case s.State == "":
+		return p.bad(string(cluster.ServiceUnknown))
+	}
+	return p.bad(string(s.State))
+}
+
+// lagCell is bytes and age: "0 B", "1.2 MiB 3s".
+func lagCell(st cluster.Standing, in *cluster.Instance, p painter) string {
+	if st.LagBytes == nil {
+		return "-"
+	}
+	text := byteSize(*st.LagBytes)
+	if st.LagTime != nil && *st.LagBytes > 0 {
+		text += " " + st.LagTime.Round(time.Second).String()
+	}
+	if in.Paused || *st.LagBytes >= cluster.LagLimit {
+		return p.bad(text)
+	}
+	return text
+}
+
+func backendCell(backends []cluster.Backend, flags bool) string {
+	var each []string
+	for _, b := range backends {
+		text := fmt.Sprintf("%s:%d", b.Host, b.Port)
+		if flags && b.Flag != "" {
+			text += " " + b.Flag
+		}
+		each = append(each, text)
+	}
+	return dash(strings.Join(each, ", "))
+}
+
+func watcherCell(w cluster.Watcher) string {
+	text := dash(string(w.Service.State))
+	for _, status := range []*string{w.Monitor, w.Node} {
+		if status != nil {
+			text += " " + *status
+		}
+	}
+	return text
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// byteSize is a size with a binary unit, such as "1.2 MiB".
+func byteSize(n int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}
+	value, unit := float64(n), 0
+	for value >= 1024 && unit < len(units)-1 {
+		value /= 1024
+		unit++
+	}
+	if unit == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", value, units[unit])
+}

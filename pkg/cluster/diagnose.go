@@ -1,0 +1,145 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The limits from which something is a finding.
+const (
+	LagLimit   int64 = 16 << 20        // bytes of WAL a standby may be behind
+	SlotLimit  int64 = 1 << 30         // bytes of WAL an idle slot may retain
+	DiskFloor        = 10              // percent of the data directory's file system that must be free
+	ClockLimit       = 2 * time.Second // how far a host's clock may be off the others'
+)
+
+// Diagnosis is what a snapshot means.
+type Diagnosis struct {
+	View
+	Status   Status
+	Findings []Finding // sorted by severity, code, host
+}
+
+// Diagnose says what is wrong with a region. It is a pure function of the snapshot.
+func Diagnose(s Snapshot) Diagnosis {
+	d := diagnosis{Snapshot: s, view: s.View()}
+	d.masters()
+	for i := range s.Servers {
+		d.server(&s.Servers[i], d.view.Standings[i])
+	}
+	for i := range s.Pools {
+		d.pool(&s.Pools[i])
+	}
+	d.identities()
+	d.masterFiles()
+	d.clocks()
+	d.watchers()
+	d.inventory()
+	found := sortFindings(d.found)
+	return Diagnosis{View: d.view, Status: statusOf(found), Findings: found}
+}
+
+// diagnosis is the work in progress of Diagnose.
+type diagnosis struct {
+	Snapshot
+	view  View
+	found []Finding
+}
+
+func (d *diagnosis) critical(code Code, host, hint, format string, args ...any) {
+	d.found = append(d.found, Finding{Critical, code, host, fmt.Sprintf(format, args...), hint})
+}
+
+func (d *diagnosis) warn(code Code, host, hint, format string, args ...any) {
+	d.found = append(d.found, Finding{Warning, code, host, fmt.Sprintf(format, args...), hint})
+}
+
+// unreachable reports a host once, however many things it carries.
+func (d *diagnosis) unreachable(c Common, severity Severity) {
+	if slices.ContainsFunc(d.found, func(f Finding) bool { return f.Code == HostUnreachable && f.Host == c.Host }) {
+		return
+	}
+	d.found = append(d.found, Finding{severity, HostUnreachable, c.Host, c.Unreachable.Message, c.Unreachable.Hint})
+}
+
+// masters: exactly one server may answer as master.
+func (d *diagnosis) masters() {
+	switch len(d.view.Masters) {
+	case 0:
+		message, hint := d.whyNoMaster()
+		d.critical(NoMaster, "", hint, "%s", message)
+	case 1:
+	default:
+		var each []string
+		for _, s := range d.Servers {
+			if s.role() == RoleMaster {
+				each = append(each, fmt.Sprintf("%s on timeline %d at %s", s.Host, s.SQL.Timeline, s.SQL.Position))
+			}
+		}
+		d.critical(SplitBrain, "", "keep the one that the pools write to, stop PostgreSQL on the other before anything else, and look at what only it holds",
+			"%d servers answer as master: %s", len(each), strings.Join(each, ", "))
+	}
+}
+
+// whyNoMaster names who was master by the files of the servers that do not answer, and how far the standbys are.
+func (d *diagnosis) whyNoMaster() (message, hint string) {
+	var notes []string
+	var was *Server
+	for i := range d.Servers {
+		s := &d.Servers[i]
+		switch {
+		case s.SQL != nil:
+			notes = append(notes, fmt.Sprintf("%s is a standby on timeline %d at %s", s.Host, s.SQL.Timeline, max(s.SQL.Position, s.SQL.Received)))
+		case !s.Reached():
+			notes = append(notes, s.Host+" was not asked")
+		case s.ranAsMaster():
+			notes = append(notes, fmt.Sprintf("%s does not answer and was master on timeline %d", s.Host, s.Data.Timeline))
+			was = s
+		default:
+			notes = append(notes, s.Host+" does not answer")
+		}
+	}
+	if was != nil && !d.promotedSince(was) && !was.Data.Postmaster.Alive {
+		hint = fmt.Sprintf("no standby was promoted: start %s again: %s", was.Host, was.Service.command(was.Host, "start"))
+	}
+	return "no server answers as master: " + strings.Join(notes, ", "), hint
+}
+
+// promotedSince tells whether any other server is, or may be, on a newer timeline than srv.
+func (d *diagnosis) promotedSince(srv *Server) bool {
+	for i := range d.Servers {
+		other := &d.Servers[i]
+		if other.Host == srv.Host {
+			continue
+		}
+		if t, _ := other.furthest(); t == 0 || t > srv.Data.Timeline {
+			return true
+		}
+	}
+	return false
+}
+
+// ranAsMaster tells from pg_control whether the data directory was last in use by a master.
+func (srv *Server) ranAsMaster() bool {
+	if srv.Data == nil {
+		return false
+	}
+	switch srv.Data.State {
+	case "in production", "shut down", "shutting down", "in crash recovery":
+		return true
+	}
+	return false
+}
+
+// command is the shell command that does verb to this service from firstbox.
+func (s Service) command(host, verb string) string {
+	switch s.Manager {
+	case "systemd":
+		return fmt.Sprintf("ssh %s systemctl %s %s", host, verb, s.Unit)
+	case "supervisor":
+		return fmt.Sprintf("ssh %s supervisorctl %s %s", host, verb, s.Unit)
+	}
+	return fmt.Sprintf("ssh %s service %s %s", host, s.Unit, verb)
+}

@@ -1,0 +1,125 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pgctl/pgctl/pkg/nodes"
+)
+
+// watchers reports on arbiters and on pg_watcher. With HA off, a missing watcher is as it should be.
+func (d *diagnosis) watchers() {
+	on := d.HA == nodes.HAEnabled
+	severity := Warning
+	if on {
+		severity = Critical
+	}
+	for _, a := range d.Arbiters {
+		if !a.Reached() {
+			d.unreachable(a.Common, severity)
+		}
+	}
+	running, voters := 0, d.voters()
+	for _, v := range voters {
+		if v.Watcher.Service.State == ServiceActive {
+			running++
+		}
+		if v.Reached() {
+			d.watcher(v, on)
+		}
+	}
+	if !on {
+		return
+	}
+	if running <= len(voters)/2 {
+		d.critical(NoQuorum, "", "start pg_watcher where it is down (pgctl status)", "%d of %d watchers run: too few to decide anything, no failover is possible", running, len(voters))
+	}
+	if d.Zones < 3 && len(d.Arbiters) == 0 {
+		d.critical(ArbiterMissing, "", "name a host in pg_watcher.globals of every zone's server.yaml", "%d zones and no arbiter: nobody can break a tie", d.Zones)
+	}
+}
+
+// voters are the hosts whose watchers vote: servers and arbiters.
+func (d *diagnosis) voters() []Common {
+	var all []Common
+	for _, s := range d.Servers {
+		all = append(all, s.Common)
+	}
+	for _, a := range d.Arbiters {
+		all = append(all, a.Common)
+	}
+	return all
+}
+
+// watcher reports on the watcher of one reachable host.
+func (d *diagnosis) watcher(c Common, on bool) {
+	w := c.Watcher
+	if on && w.Service.State != ServiceActive {
+		hint := w.Service.command(c.Host, "start")
+		if w.Service.State == ServiceAbsent {
+			hint = "it is not installed there"
+		}
+		d.critical(WatcherDown, c.Host, hint, "pg_watcher is %s", w.Service.State)
+		return
+	}
+	if w.Service.State != ServiceActive {
+		return
+	}
+	d.watcherFile(c.Host, "PGMonitor", w.Monitor)
+	d.watcherFile(c.Host, "PGNode", w.Node)
+}
+
+// watcherFile judges one status file: active and available are good, anything else is a fault.
+func (d *diagnosis) watcherFile(host, file string, status *string) {
+	if status != nil && *status != "active" && *status != "available" {
+		d.warn(WatcherUnhealthy, host, fmt.Sprintf("ssh %s cat /var/run/pg_watcher.%s", host, file), "pg_watcher.%s says %q", file, *status)
+	}
+}
+
+// inventory passes on where the inventory contradicts itself.
+func (d *diagnosis) inventory() {
+	for _, p := range d.Problems {
+		d.warn(HAConfigMismatch, "", "make the inventory agree with itself", "%s", p.Error())
+	}
+}
+
+// clocks compares the hosts' clocks with each other: the median is taken for right, so that a wrong clock on the machine
+// pgctl runs on accuses nobody else.
+func (d *diagnosis) clocks() {
+	offsets := map[string]Clock{}
+	var all []time.Duration
+	note := func(c Common) {
+		if _, seen := offsets[c.Host]; c.Clock == nil || seen {
+			return
+		}
+		offsets[c.Host] = *c.Clock
+		all = append(all, c.Clock.Offset)
+	}
+	for _, v := range d.voters() {
+		note(v)
+	}
+	for _, p := range d.Pools {
+		note(p.Common)
+	}
+	if len(all) == 0 {
+		return
+	}
+	slices.Sort(all)
+	median := all[(len(all)-1)/2]
+	for host, c := range offsets {
+		if off := c.Offset - median; off.Abs() > ClockLimit+c.Within {
+			d.warn(ClockSkew, host, fmt.Sprintf("ssh %s timedatectl status", host), "its clock is %s %s the others'", off.Abs().Round(time.Second/10), direction(off))
+		}
+	}
+	if median.Abs() > ClockLimit && len(all) > 1 {
+		d.warn(ClockSkew, "", "timedatectl status", "the clock of the machine pgctl runs on is %s %s the hosts'", median.Abs().Round(time.Second/10), direction(-median))
+	}
+}
+
+func direction(d time.Duration) string {
+	if d > 0 {
+		return "ahead of"
+	}
+	return "behind"
+}

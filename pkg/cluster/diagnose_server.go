@@ -1,0 +1,172 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pgctl/pgctl/pkg/nodes"
+)
+
+// server reports what is wrong with one PostgreSQL server.
+func (d *diagnosis) server(srv *Server, st Standing) {
+	if !srv.Reached() {
+		d.unreachable(srv.Common, Critical)
+		return
+	}
+	if st.Diverged != "" {
+		d.critical(Diverged, srv.Host, fmt.Sprintf("do not promote it; rejoin it to %s by pg_rewind or a new pg_basebackup", d.view.Master), "%s", st.Diverged)
+	}
+	d.disk(srv)
+	if srv.SQL == nil {
+		d.postgresDown(srv)
+		return
+	}
+	if st.Role == RoleStandby {
+		d.standby(srv, st)
+	}
+	d.slots(srv)
+}
+
+// postgresDown says why a server whose host answers could not be asked.
+func (d *diagnosis) postgresDown(srv *Server) {
+	message, hint := "PostgreSQL could not be asked", ""
+	if srv.SQLFailure != nil {
+		message, hint = srv.SQLFailure.Message, srv.SQLFailure.Hint
+	}
+	switch {
+	case srv.Data != nil && srv.Data.Postmaster.Stopped:
+		message = fmt.Sprintf("PostgreSQL is frozen: its postmaster (pid %d) was stopped by a signal, holds its port and answers nobody", srv.Data.Postmaster.PID)
+		hint = fmt.Sprintf("find out who stopped it, then: ssh %s kill -CONT %d", srv.Host, srv.Data.Postmaster.PID)
+	case srv.Data != nil && !srv.Data.Postmaster.Alive:
+		message = fmt.Sprintf("PostgreSQL is not running: %s is %s", srv.Service.Unit, srv.Service.State)
+		hint = srv.Service.command(srv.Host, "start")
+		if srv.ranAsMaster() {
+			message += fmt.Sprintf("; it was master on timeline %d", srv.Data.Timeline)
+		}
+		if srv.ranAsMaster() && len(d.view.Masters) > 0 {
+			hint = fmt.Sprintf("do not start it as it is, that makes a second master: rejoin it to %s by pg_rewind or a new pg_basebackup", d.view.Masters[0])
+		}
+	}
+	d.critical(PostgresDown, srv.Host, hint, "%s", message)
+}
+
+// standby reports on a server in recovery.
+func (d *diagnosis) standby(srv *Server, st Standing) {
+	if !st.Streaming {
+		message := "receives no WAL: it has no WAL receiver"
+		if r := srv.SQL.Receiver; r != nil {
+			message = fmt.Sprintf("receives no WAL: its WAL receiver is %s", r.Status)
+		}
+		d.critical(StandbyNotStreaming, srv.Host, d.whyNotStreaming(srv), "%s%s", message, d.waitingFor(srv))
+	}
+	switch {
+	case srv.SQL.Paused:
+		d.critical(StandbyLagging, srv.Host, fmt.Sprintf("ssh %s, then as %s: psql -c 'SELECT pg_wal_replay_resume()'", srv.Host, "postgres"),
+			"replay is paused%s", behind(st))
+	case st.LagBytes != nil && *st.LagBytes >= LagLimit:
+		d.critical(StandbyLagging, srv.Host, "look at its disk, its network and queries that hold replay back (pg_stat_activity there)",
+			"is behind%s", behind(st))
+	}
+	synchronous := st.SyncState == "sync" || st.SyncState == "quorum"
+	if d.Kind != nodes.KindPG9 && st.Streaming && st.SyncState != "" && !synchronous && st.Upstream == d.view.Master {
+		d.warn(NotSynchronous, srv.Host, fmt.Sprintf("see synchronous_standby_names on %s", d.view.Master),
+			"a commit does not wait for it: %s sees it as %s", st.Upstream, st.SyncState)
+	}
+}
+
+// whyNotStreaming is the remedy for a standby without a stream.
+func (d *diagnosis) whyNotStreaming(srv *Server) string {
+	if d.view.Master == "" {
+		return ""
+	}
+	return fmt.Sprintf("look at its PostgreSQL log for the reason (cannot reach %s, WAL already removed, another history)", d.view.Master)
+}
+
+// waitingFor says that the master's sessions wait, when they do so while this standby is missing.
+func (d *diagnosis) waitingFor(srv *Server) string {
+	for i := range d.Servers {
+		m := &d.Servers[i]
+		if m.Host == d.view.Master && m.SQL.SyncWaits > 0 && m.walsenderOf(srv) == nil {
+			return fmt.Sprintf("; %d sessions on %s wait for a standby to confirm their commit", m.SQL.SyncWaits, m.Host)
+		}
+	}
+	return ""
+}
+
+// behind renders a lag as " by 16777216 bytes, 12s", or "" when there is none to speak of.
+func behind(st Standing) string {
+	if st.LagBytes == nil {
+		return ""
+	}
+	if st.LagTime == nil {
+		return fmt.Sprintf(" by %d bytes", *st.LagBytes)
+	}
+	return fmt.Sprintf(" by %d bytes, last commit replayed %s ago", *st.LagBytes, st.LagTime.Round(time.Second))
+}
+
+// slots reports slots that keep WAL for nobody.
+func (d *diagnosis) slots(srv *Server) {
+	for _, s := range srv.SQL.Slots {
+		switch {
+		case s.Status == "lost":
+			d.warn(SlotRetainsWAL, srv.Host, fmt.Sprintf("its reader must be cloned anew; then, there: SELECT pg_drop_replication_slot('%s')", s.Name),
+				"slot %s has lost WAL that its reader still needs", s.Name)
+		case !s.Active && s.Retained >= SlotLimit:
+			d.warn(SlotRetainsWAL, srv.Host, fmt.Sprintf("bring its reader back, or, if it is gone for good, there: SELECT pg_drop_replication_slot('%s')", s.Name),
+				"slot %s is not in use and retains %d bytes of WAL", s.Name, s.Retained)
+		}
+	}
+}
+
+// disk warns before the data directory's file system is full.
+func (d *diagnosis) disk(srv *Server) {
+	if srv.Disk == nil || srv.Disk.Total == 0 {
+		return
+	}
+	if free := srv.Disk.Free * 100 / srv.Disk.Total; free < DiskFloor {
+		d.warn(DiskLow, srv.Host, "make room: old logs and idle replication slots first, never files in pg_wal by hand",
+			"the data directory's disk has %d%% free (%d MiB)", free, srv.Disk.Free>>20)
+	}
+}
+
+// identities: all servers must be copies of one cluster and run one release.
+func (d *diagnosis) identities() {
+	reference := slices.IndexFunc(d.Servers, func(s Server) bool { return s.Host == d.view.Master })
+	if reference < 0 {
+		reference = slices.IndexFunc(d.Servers, func(s Server) bool { return s.systemID() != 0 })
+	}
+	if reference < 0 {
+		return
+	}
+	ref := &d.Servers[reference]
+	for i := range d.Servers {
+		s := &d.Servers[i]
+		if s.systemID() != 0 && ref.systemID() != 0 && s.systemID() != ref.systemID() {
+			d.critical(SystemIDMismatch, s.Host, fmt.Sprintf("it is another cluster altogether: if it belongs here, clone it anew from %s", ref.Host),
+				"its system identifier is %d, that of %s is %d", s.systemID(), ref.Host, ref.systemID())
+		}
+		if s.SQL != nil && ref.SQL != nil && s.SQL.Version != ref.SQL.Version {
+			d.warn(VersionMismatch, s.Host, "bring all servers to the same minor release, standbys first",
+				"runs PostgreSQL %s, %s runs %s", s.SQL.Version, ref.Host, ref.SQL.Version)
+		}
+	}
+}
+
+// masterFiles: /pitrix/run/pg_master must name the master wherever the site keeps it.
+func (d *diagnosis) masterFiles() {
+	if d.view.Master == "" {
+		return
+	}
+	inUse := slices.ContainsFunc(d.Servers, func(s Server) bool { return s.MasterFile != nil })
+	for _, s := range d.Servers {
+		fix := fmt.Sprintf("ssh %s 'echo %s > /pitrix/run/pg_master'", s.Host, d.view.Master)
+		switch {
+		case !s.Reached() || !inUse:
+		case s.MasterFile == nil:
+			d.warn(MasterFileStale, s.Host, fix, "/pitrix/run/pg_master is missing, the master is %s", d.view.Master)
+		case *s.MasterFile != d.view.Master:
+			d.warn(MasterFileStale, s.Host, fix, "/pitrix/run/pg_master says %q, the master is %s", *s.MasterFile, d.view.Master)
+		}
+	}
+}

@@ -1,0 +1,171 @@
+package cluster
+
+import (
+	"time"
+
+	"github.com/pgctl/pgctl/pkg/nodes"
+)
+
+// Snapshot is everything that was seen of a region at one moment, including what could not be seen and why.
+type Snapshot struct {
+	Kind     nodes.Kind
+	HA       nodes.HA
+	Zones    int             // how many zones the inventory has
+	Problems []nodes.Problem // where the inventory contradicts itself without being unusable
+	Servers  []Server        // in inventory order
+	Pools    []Pool
+	Arbiters []Arbiter
+}
+
+// Failure is why something could not be seen: one sentence, and what to do about it ("" when there is nothing to say).
+type Failure struct {
+	Message string
+	Hint    string
+}
+
+// Common is what is asked of every host, whatever it carries.
+type Common struct {
+	Host        string
+	Unreachable *Failure // nil: the host answered
+	Clock       *Clock   // nil: not known
+	Addresses   []string // the host's own IP addresses
+	Watcher     Watcher
+}
+
+// Reached tells whether the host answered at all.
+func (c Common) Reached() bool { return c.Unreachable == nil }
+
+// Clock is a host's clock against that of the machine pgctl runs on.
+type Clock struct {
+	Offset time.Duration // positive: the host is ahead
+	Within time.Duration // half the time the question took: the offset is known no better
+}
+
+// ServiceState is what a service manager says of one service.
+type ServiceState string
+
+// The states of a service. Absent means that the host does not have it.
+const (
+	ServiceActive   ServiceState = "active"
+	ServiceInactive ServiceState = "inactive"
+	ServiceFailed   ServiceState = "failed"
+	ServiceUnknown  ServiceState = "unknown"
+	ServiceAbsent   ServiceState = "absent"
+)
+
+// Service is one service of one host. The zero value is unknown.
+type Service struct {
+	Unit    string // what was asked, such as "postgresql@15-main.service"
+	Manager string // "systemd", "service" or "supervisor"
+	State   ServiceState
+	Detail  string // the manager's own words, such as "running" or "exited"
+}
+
+// Watcher is the watcher's service and the two status files that it writes.
+type Watcher struct {
+	Service Service
+	Monitor *string // status in pg_watcher.PGMonitor; nil: no such file
+	Node    *string // status in pg_watcher.PGNode
+}
+
+// Server is one PostgreSQL server of the inventory.
+type Server struct {
+	Common
+	Zone       string // "" unknown
+	Service    Service
+	MasterFile *string   // content of /pitrix/run/pg_master; nil: no such file
+	Disk       *Disk     // the file system of the data directory
+	Data       *DataDir  // what lies on disk, readable whether or not PostgreSQL runs
+	SQL        *Instance // what the running server says of itself; nil: it could not be asked
+	SQLFailure *Failure  // why it could not be asked
+}
+
+// Disk is the size of a file system in bytes.
+type Disk struct{ Total, Free int64 }
+
+// DataDir is what the files of a data directory say. They are written at checkpoints: the server may be further.
+type DataDir struct {
+	Path       string
+	Port       int // 0 unknown
+	Postmaster Process
+	SystemID   uint64
+	State      string // pg_control's "Database cluster state", such as "in production" or "shut down"
+	Timeline   Timeline
+	Checkpoint LSN
+	Histories  map[Timeline]History // by the timeline that they lead to
+	Openings   map[Timeline][]byte  // the first WAL record of a timeline, as it lies in pg_wal
+}
+
+// Process is the postmaster named by postmaster.pid.
+type Process struct {
+	PID     int  // 0: no such file
+	Alive   bool // the process exists
+	Stopped bool // it was sent SIGSTOP: it holds its port and answers nobody
+}
+
+// Instance is what a running PostgreSQL says of itself.
+type Instance struct {
+	Version    string // such as "15.18"
+	InRecovery bool
+	Position   LSN // master: current write position; standby: replay position
+	Received   LSN // standby: what its receiver has flushed; 0 unknown
+	Timeline   Timeline
+	Paused     bool           // replay is paused
+	ReplayAge  *time.Duration // standby: since the last replayed commit, 0 when nothing is left to replay; nil unknown
+	Receiver   *Receiver      // standby: nil when there is none
+	Standbys   []Walsender    // who is fed from here
+	Slots      []Slot
+	SyncNames  string // synchronous_standby_names
+	SyncWaits  int    // sessions that wait for a standby right now
+}
+
+// Receiver is a standby's WAL receiver (pg_stat_wal_receiver).
+type Receiver struct {
+	Status          string // "streaming" is the good one
+	SenderHost      string // as the standby knows it: a name or an address
+	ApplicationName string
+	Slot            string
+}
+
+// Walsender is one row of pg_stat_replication.
+type Walsender struct {
+	ApplicationName string
+	ClientAddress   string
+	State           string // "streaming", "catchup", "backup" ...
+	SyncState       string // "sync", "quorum", "potential", "async"
+	Flush, Replay   LSN
+	ReplayLag       *time.Duration
+}
+
+// Slot is a replication slot.
+type Slot struct {
+	Name     string
+	Active   bool
+	Retained int64  // bytes of WAL kept for it
+	Status   string // wal_status from PostgreSQL 13 on: "reserved", "extended", "unreserved", "lost"; "" before
+}
+
+// Pool is one pgpool-II of the inventory.
+type Pool struct {
+	Common
+	Service        Service
+	ConfFailure    *Failure  // why pgpool.conf could not be read
+	Backends       []Backend // as pgpool.conf has them
+	Running        []Backend // as the running pgpool has them; nil: it could not be asked
+	RunningFailure *Failure  // why not
+	Listening      bool      // something accepts connections on its port
+}
+
+// Backend is one backend slot of a pool.
+type Backend struct {
+	Host string
+	Port int
+	Flag string // such as "DISALLOW_TO_FAILOVER"
+	Role string // as the running pgpool sees it: "primary", "standby"; "" from the file
+}
+
+// Arbiter is a host that votes and holds no data.
+type Arbiter struct {
+	Common
+	Zone string
+}

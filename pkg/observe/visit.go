@@ -1,0 +1,144 @@
+package observe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/pgpool"
+	"github.com/pgctl/pgctl/pkg/postgres"
+	"github.com/pgctl/pgctl/pkg/remote"
+	"github.com/pgctl/pgctl/pkg/service"
+)
+
+// visit is what one host answered.
+type visit struct {
+	common     cluster.Common
+	postgres   cluster.Service
+	facts      postgres.Facts
+	masterFile *string
+	instance   *cluster.Instance
+	sqlFailure *cluster.Failure
+	pool       cluster.Pool
+}
+
+// visit asks one host everything that its roles call for. It returns within the context's deadline.
+func (s *Site) visit(ctx context.Context, name string, r roles, sql bool) visit {
+	host := s.Hosts(name)
+	pg, pool := s.postgres(), s.pgpool()
+	v := visit{common: cluster.Common{Host: name}}
+	began := s.Now()
+
+	var session sync.WaitGroup
+	if r.server && sql {
+		session.Go(func() {
+			instance, err := postgres.On(host, pg).Probe(ctx)
+			v.instance = instance
+			if err != nil {
+				v.sqlFailure = postgres.Explain(name, pg, err, s.Now().Sub(began))
+			}
+		})
+	}
+	result, err := host.Run(ctx, question(r, pg, pool))
+	found := sections(string(result.Stdout))
+	if err != nil && found["clock"] == "" {
+		v.common.Unreachable = unreachable(name, err)
+	} else {
+		v.read(found, r, began, s.Now())
+		if r.pool {
+			v.askPool(ctx, host, pool, found, sql)
+		}
+	}
+	session.Wait()
+	return v
+}
+
+// unreachable turns the error of the one command into a failure of the host.
+func unreachable(host string, err error) *cluster.Failure {
+	var u *remote.Unreachable
+	if errors.As(err, &u) {
+		return &cluster.Failure{Message: strings.TrimPrefix(u.Message, host+": "), Hint: u.Hint}
+	}
+	return &cluster.Failure{
+		Message: "SSH works, but the host does not answer: " + strings.TrimPrefix(err.Error(), host+": "),
+		Hint:    fmt.Sprintf("overloaded, or its disk hangs: ssh %s uptime (--timeout gives it longer)", host),
+	}
+}
+
+// read takes the sections apart. A section that did not come, or cannot be read, leaves its part unknown.
+func (v *visit) read(found map[string]string, r roles, began, ended time.Time) {
+	v.common.Clock = clock(found["clock"], began, ended)
+	v.common.Addresses = strings.Fields(found["addresses"])
+	if r.server {
+		v.facts, _ = postgres.ParseFacts(found["postgres"])
+		v.postgres = services(found["services"])["postgresql"]
+		if text, ok := found["master_file"]; ok {
+			text = strings.TrimSpace(text)
+			v.masterFile = &text
+		}
+	}
+	if r.pool {
+		v.pool.Service = services(found["pool_service"])["pgpool2"]
+	}
+	if r.server || r.arbiter {
+		v.common.Watcher = cluster.Watcher{
+			Service: services(found["watcher"])["pg_watcher"],
+			Monitor: watcherStatus(found, "PGMonitor"),
+			Node:    watcherStatus(found, "PGNode"),
+		}
+	}
+}
+
+// services parses service lines; a service that was not answered for is unknown.
+func services(text string) map[string]cluster.Service {
+	found, err := service.Parse(text)
+	if err != nil {
+		return nil
+	}
+	return found
+}
+
+// clock compares the host's clock with ours in the middle of the question.
+func clock(text string, began, ended time.Time) *cluster.Clock {
+	seconds, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	if err != nil {
+		return nil
+	}
+	half := ended.Sub(began) / 2
+	theirs := time.UnixMicro(int64(seconds * 1e6))
+	return &cluster.Clock{Offset: theirs.Sub(began.Add(half)), Within: half}
+}
+
+// askPool reads pgpool.conf and asks the running pgpool.
+func (v *visit) askPool(ctx context.Context, host remote.Host, s pgpool.Settings, found map[string]string, sql bool) {
+	text, ok := found["pool_conf"]
+	if !ok {
+		v.pool.ConfFailure = &cluster.Failure{
+			Message: s.ConfPath() + " is not there",
+			Hint:    "install pgpool2 on it, or set pgpool.conf in pgctl.yaml to where the file is",
+		}
+		return
+	}
+	conf, err := pgpool.ParseConf(s.ConfPath(), []byte(text))
+	if err == nil {
+		v.pool.Backends, err = conf.Backends()
+	}
+	if err != nil {
+		v.pool.ConfFailure = &cluster.Failure{Message: err.Error(), Hint: "correct that line; pgpool reads the file at its next start"}
+		return
+	}
+	v.pool.Listening = v.pool.Service.State == cluster.ServiceActive
+	if !sql {
+		return
+	}
+	v.pool.Running, err = pgpool.Running(ctx, host, s, conf, found["pool_passwords"])
+	v.pool.Listening = v.pool.Listening && !errors.Is(err, pgpool.ErrNotListening)
+	if err != nil {
+		v.pool.RunningFailure = &cluster.Failure{Message: "the running pgpool could not be asked: " + err.Error()}
+	}
+}

@@ -1,0 +1,105 @@
+package pgpool
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+)
+
+// Conf is pgpool.conf as pgpool itself would read it: names in lower case, the last of several assignments, quotes off.
+type Conf struct {
+	Path   string
+	values map[string]string
+}
+
+var (
+	assignment  = regexp.MustCompile(`^\s*([A-Za-z_][A-Za-z0-9_]*)\s*=?\s*(.*)$`)
+	backendHost = regexp.MustCompile(`^backend_hostname([0-9]+)$`)
+)
+
+// ParseConf reads pgpool.conf (pgpool-II manual, "Configuring Pgpool-II": name = value, # begins a comment, quotes are
+// doubled inside quotes). A line that it cannot read is an error with its number.
+func ParseConf(path string, data []byte) (*Conf, error) {
+	c := &Conf{Path: path, values: map[string]string{}}
+	number := 0
+	for line := range strings.Lines(strings.TrimPrefix(string(data), "\uFEFF")) {
+		number++
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		m := assignment.FindStringSubmatch(line)
+		if m == nil {
+			return nil, fmt.Errorf("%s:%d: found %q, expected name = value", path, number, line)
+		}
+		value, err := parseValue(m[2])
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %s: %w", path, number, m[1], err)
+		}
+		c.values[strings.ToLower(m[1])] = value
+	}
+	return c, nil
+}
+
+// parseValue reads what follows the equals sign: quoted or bare, with an optional comment behind it.
+func parseValue(text string) (string, error) {
+	if !strings.HasPrefix(text, "'") {
+		value, _, _ := strings.Cut(text, "#")
+		return strings.TrimSpace(value), nil
+	}
+	var value strings.Builder
+	for i := 1; i < len(text); i++ {
+		switch {
+		case text[i] == '\'' && i+1 < len(text) && text[i+1] == '\'', text[i] == '\\' && i+1 < len(text):
+			i++
+			value.WriteByte(text[i])
+		case text[i] == '\'':
+			if rest := strings.TrimSpace(text[i+1:]); rest != "" && rest[0] != '#' {
+				return "", fmt.Errorf("found %q behind the closing quote, expected the end of the line or a comment", rest)
+			}
+			return value.String(), nil
+		default:
+			value.WriteByte(text[i])
+		}
+	}
+	return "", fmt.Errorf("found an opening quote without a closing one")
+}
+
+// Get is a setting's value, or fallback when the file does not set it.
+func (c *Conf) Get(name, fallback string) string {
+	if v, ok := c.values[name]; ok {
+		return v
+	}
+	return fallback
+}
+
+// Backends are the configured backends in the order of their numbers. A slot whose host name is empty is not one.
+func (c *Conf) Backends() ([]cluster.Backend, error) {
+	byNumber := map[int]cluster.Backend{}
+	for name, host := range c.values {
+		m := backendHost.FindStringSubmatch(name)
+		if m == nil || host == "" {
+			continue
+		}
+		n, err := strconv.Atoi(m[1])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s: expected a backend number", c.Path, name)
+		}
+		text := c.Get("backend_port"+m[1], "5432")
+		port, err := strconv.Atoi(text)
+		if err != nil || port < 1 || port > 65535 {
+			return nil, fmt.Errorf("%s: backend_port%s is %q, expected a port number", c.Path, m[1], text)
+		}
+		byNumber[n] = cluster.Backend{Host: host, Port: port, Flag: c.Get("backend_flag"+m[1], "ALLOW_TO_FAILOVER")}
+	}
+	var all []cluster.Backend
+	for _, n := range slices.Sorted(maps.Keys(byNumber)) {
+		all = append(all, byNumber[n])
+	}
+	return all, nil
+}

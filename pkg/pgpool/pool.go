@@ -1,0 +1,135 @@
+package pgpool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/remote"
+)
+
+// Settings say where a pool's files are and who may log in through it. Every field may be empty.
+type Settings struct {
+	Conf    string // default "/etc/pgpool2/pgpool.conf"
+	Service string // default "pgpool2"
+	User    string // default: sr_check_user of pgpool.conf
+	DBName  string // default: sr_check_database of pgpool.conf
+}
+
+// ConfPath is where pgpool.conf is.
+func (s Settings) ConfPath() string { return orDefault(s.Conf, "/etc/pgpool2/pgpool.conf") }
+
+// Unit is the pool's service.
+func (s Settings) Unit() string { return orDefault(s.Service, "pgpool2") }
+
+func orDefault(value, fallback string) string {
+	if value == "" {
+		return fallback
+	}
+	return value
+}
+
+// ErrNotListening is returned when nothing accepts connections on the pool's port.
+var ErrNotListening = errors.New("nothing listens on pgpool's port")
+
+// Running asks the running pgpool for its backends. They differ from the file when it was edited and pgpool not
+// restarted: a reload leaves an existing backend as it is, without a word. passwords is the pool_passwd file, "" when
+// it is not at hand.
+func Running(ctx context.Context, host remote.Host, s Settings, conf *Conf, passwords string) ([]cluster.Backend, error) {
+	user := orDefault(s.User, conf.Get("sr_check_user", ""))
+	address := net.JoinHostPort(listenAddress(conf), conf.Get("port", "9999"))
+	conn, err := host.Dial(ctx, "tcp", address)
+	if err != nil {
+		if strings.Contains(strings.ToLower(err.Error()), "refused") {
+			return nil, fmt.Errorf("%w (%s)", ErrNotListening, address)
+		}
+		return nil, err
+	}
+	if user == "" {
+		conn.Close()
+		return nil, fmt.Errorf("no user to ask it as: set pgpool.user in pgctl.yaml or sr_check_user in %s", conf.Path)
+	}
+	cfg, err := config(host.Name(), user, s, conf, passwords)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	cfg.DialFunc = func(context.Context, string, string) (net.Conn, error) { return conn, nil }
+	cfg.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
+	session, err := pgconn.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close(context.WithoutCancel(ctx))
+	return showNodes(ctx, session)
+}
+
+// config is the login: the pgpass file's password where it has one, else that of sr_check_user.
+func config(host, user string, s Settings, conf *Conf, passwords string) (*pgconn.Config, error) {
+	cfg, err := pgconn.ParseConfig("host=" + host + " sslmode=disable application_name=pgctl port=" + conf.Get("port", "9999"))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the connection settings for pgpool on %s: %w", host, err)
+	}
+	cfg.User = user
+	cfg.Database = orDefault(s.DBName, conf.Get("sr_check_database", "postgres"))
+	if cfg.Password == "" && user == conf.Get("sr_check_user", "") {
+		cfg.Password = checkPassword(conf, passwords, user)
+	}
+	return cfg, nil
+}
+
+// checkPassword is sr_check_user's password where pgpool keeps it readable: in pgpool.conf, else in pool_passwd, plain or
+// marked TEXT (pgpool-II manual, "sr_check_password"). "" when it is a hash, encrypted, or not there.
+func checkPassword(conf *Conf, passwords, user string) string {
+	password := conf.Get("sr_check_password", "")
+	for line := range strings.Lines(passwords) {
+		if name, entry, ok := strings.Cut(strings.TrimSpace(line), ":"); ok && name == user && password == "" {
+			password = entry
+		}
+	}
+	if strings.HasPrefix(password, "md5") || strings.HasPrefix(password, "AES") {
+		return ""
+	}
+	return strings.TrimPrefix(password, "TEXT")
+}
+
+// listenAddress is an address on which the pool hears connections from its own host.
+func listenAddress(conf *Conf) string {
+	first, _, _ := strings.Cut(conf.Get("listen_addresses", "localhost"), ",")
+	if ip := net.ParseIP(strings.TrimSpace(first)); ip != nil && !ip.IsUnspecified() {
+		return ip.String()
+	}
+	return "127.0.0.1"
+}
+
+// showNodes reads SHOW POOL_NODES by the names of its columns: their order and number differ between versions.
+func showNodes(ctx context.Context, session *pgconn.PgConn) ([]cluster.Backend, error) {
+	results, err := session.Exec(ctx, "SHOW POOL_NODES").ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	var backends []cluster.Backend
+	for _, result := range results {
+		for _, row := range result.Rows {
+			column := map[string]string{}
+			for i, f := range result.FieldDescriptions {
+				column[f.Name] = string(row[i])
+			}
+			if column["status"] == "unused" {
+				continue
+			}
+			port, err := strconv.Atoi(column["port"])
+			if err != nil {
+				return nil, fmt.Errorf("cannot read SHOW POOL_NODES: port is %q", column["port"])
+			}
+			backends = append(backends, cluster.Backend{Host: column["hostname"], Port: port, Role: column["role"]})
+		}
+	}
+	return backends, nil
+}

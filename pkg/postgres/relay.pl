@@ -1,0 +1,40 @@
+# Joins standard input and output to a PostgreSQL server, under the server's operating system user.
+# Arguments: that user, "unix" or "tcp", socket directory or address, port.
+use strict;
+use Socket;
+my ($user, $family, $where, $port) = @ARGV;
+if ($> == 0) {
+    my ($uid, $gid) = (getpwnam($user))[2, 3];
+    defined $uid or die "no user $user on this host\n";
+    $( = $gid;
+    $) = "$gid $gid";
+    $< = $> = $uid;
+    $> == $uid or die "cannot become $user: $!\n";
+}
+my $address = $family eq 'unix' ? "$where/.s.PGSQL.$port" : "$where:$port";
+my $target = $family eq 'unix' ? sockaddr_un($address) : sockaddr_in($port, inet_aton($where));
+socket(my $server, $family eq 'unix' ? PF_UNIX : PF_INET, SOCK_STREAM, 0) or die "socket: $!\n";
+connect($server, $target) or die "$address: $!\n";
+
+# copy moves what is there from one side to the other; false at the end of the stream
+sub copy {
+    my ($from, $to) = @_;
+    my $n = sysread($from, my $data, 65536);
+    return 0 unless $n;
+    for (my $done = 0; $done < $n;) {
+        my $m = syswrite($to, $data, $n - $done, $done);
+        return 0 unless defined $m;
+        $done += $m;
+    }
+    return 1;
+}
+my $open = '';
+vec($open, 0, 1) = 1;
+vec($open, fileno($server), 1) = 1;
+while (select(my $ready = $open, undef, undef, undef)) {
+    copy($server, \*STDOUT) || exit 0 if vec($ready, fileno($server), 1);
+    if (vec($ready, 0, 1) && !copy(\*STDIN, $server)) {
+        shutdown($server, 1);
+        vec($open, 0, 1) = 0;
+    }
+}
