@@ -56,12 +56,22 @@ func (d *diagnosis) warn(code Code, host, hint, format string, args ...any) {
 	d.found = append(d.found, Finding{Warning, code, host, fmt.Sprintf(format, args...), hint})
 }
 
-// unreachable reports a host once, however many things it carries.
-func (d *diagnosis) unreachable(c Common, severity Severity) {
+// master is the one proven master, nil when there is none.
+func (d *diagnosis) master() *Server {
+	for i := range d.Servers {
+		if d.Servers[i].Host == d.view.Master {
+			return &d.Servers[i]
+		}
+	}
+	return nil
+}
+
+// unreachable reports a host once, however many things it carries; also is said behind its message.
+func (d *diagnosis) unreachable(c Common, severity Severity, also string) {
 	if slices.ContainsFunc(d.found, func(f Finding) bool { return f.Code == HostUnreachable && f.Host == c.Host }) {
 		return
 	}
-	d.found = append(d.found, Finding{severity, HostUnreachable, c.Host, c.Unreachable.Message, c.Unreachable.Hint})
+	d.found = append(d.found, Finding{severity, HostUnreachable, c.Host, c.Unreachable.Message + also, c.Unreachable.Hint})
 }
 
 // masters: exactly one server may answer as master.

@@ -11,7 +11,7 @@ import (
 // server reports what is wrong with one PostgreSQL server.
 func (d *diagnosis) server(srv *Server, st Standing) {
 	if !srv.Reached() {
-		d.unreachable(srv.Common, Critical)
+		d.unreachable(srv.Common, Critical, d.waitingFor(srv))
 		return
 	}
 	if st.Diverged != "" {
@@ -48,7 +48,7 @@ func (d *diagnosis) postgresDown(srv *Server) {
 			hint = fmt.Sprintf("do not start it as it is, that makes a second master: rejoin it to %s by pg_rewind or a new pg_basebackup", d.view.Masters[0])
 		}
 	}
-	d.critical(PostgresDown, srv.Host, hint, "%s", message)
+	d.critical(PostgresDown, srv.Host, hint, "%s%s", message, d.waitingFor(srv))
 }
 
 // standby reports on a server in recovery.
@@ -62,11 +62,11 @@ func (d *diagnosis) standby(srv *Server, st Standing) {
 	}
 	switch {
 	case srv.SQL.Paused:
-		d.critical(StandbyLagging, srv.Host, fmt.Sprintf("ssh %s, then as %s: psql -c 'SELECT pg_wal_replay_resume()'", srv.Host, "postgres"),
+		d.critical(StandbyLagging, srv.Host, fmt.Sprintf("ssh %s runuser -u postgres -- psql -p %d -c 'SELECT pg_wal_replay_resume()'", srv.Host, srv.port()),
 			"replay is paused%s", behind(st))
 	case st.LagBytes != nil && *st.LagBytes >= LagLimit:
 		d.critical(StandbyLagging, srv.Host, "look at its disk, its network and queries that hold replay back (pg_stat_activity there)",
-			"is behind%s", behind(st))
+			"lags%s", behind(st))
 	}
 	synchronous := st.SyncState == "sync" || st.SyncState == "quorum"
 	if d.Kind != nodes.KindPG9 && st.Streaming && st.SyncState != "" && !synchronous && st.Upstream == d.view.Master {
@@ -78,31 +78,36 @@ func (d *diagnosis) standby(srv *Server, st Standing) {
 // whyNotStreaming is the remedy for a standby without a stream.
 func (d *diagnosis) whyNotStreaming(srv *Server) string {
 	if d.view.Master == "" {
-		return ""
+		return "it has no master to follow: see to that first"
 	}
 	return fmt.Sprintf("look at its PostgreSQL log for the reason (cannot reach %s, WAL already removed, another history)", d.view.Master)
 }
 
-// waitingFor says that the master's sessions wait, when they do so while this standby is missing.
+// waitingFor says that commits wait for this server, when it is a member of the sync set that the master lacks.
 func (d *diagnosis) waitingFor(srv *Server) string {
-	for i := range d.Servers {
-		m := &d.Servers[i]
-		if m.Host == d.view.Master && m.SQL.SyncWaits > 0 && m.walsenderOf(srv) == nil {
-			return fmt.Sprintf("; %d sessions on %s wait for a standby to confirm their commit", m.SQL.SyncWaits, m.Host)
-		}
-	}
-	return ""
-}
-
-// behind renders a lag as " by 16777216 bytes, 12s", or "" when there is none to speak of.
-func behind(st Standing) string {
-	if st.LagBytes == nil {
+	m := d.master()
+	if m == nil || m == srv || !m.SQL.Blocked() || m.walsenderOf(srv) != nil {
 		return ""
 	}
-	if st.LagTime == nil {
-		return fmt.Sprintf(" by %d bytes", *st.LagBytes)
+	names, err := ParseSyncNames(m.SQL.SyncNames)
+	if err != nil || !slices.ContainsFunc(names.Members, func(name string) bool { return name == "*" || IsMember(name, srv.Host) }) {
+		return ""
 	}
-	return fmt.Sprintf(" by %d bytes, last commit replayed %s ago", *st.LagBytes, st.LagTime.Round(time.Second))
+	if m.SQL.SyncWaits > 0 {
+		return fmt.Sprintf("; every commit on %s waits for it, %d sessions do so now", m.Host, m.SQL.SyncWaits)
+	}
+	return fmt.Sprintf("; every commit on %s waits for it", m.Host)
+}
+
+// behind renders a lag as ", 16777216 bytes behind, last commit replayed 12s ago", or "" when there is none.
+func behind(st Standing) string {
+	switch {
+	case st.LagBytes == nil || *st.LagBytes == 0:
+		return ""
+	case st.LagTime == nil:
+		return fmt.Sprintf(", %d bytes behind", *st.LagBytes)
+	}
+	return fmt.Sprintf(", %d bytes behind, last commit replayed %s ago", *st.LagBytes, st.LagTime.Round(time.Second))
 }
 
 // slots reports slots that keep WAL for nobody.

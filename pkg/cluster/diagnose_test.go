@@ -100,7 +100,7 @@ func TestDiagnose(t *testing.T) {
 			change: func(s *cluster.Snapshot) {
 				s.Servers[1].SQL.Paused, s.Servers[1].SQL.Position = true, lsn("0/5000000")
 			},
-			master: "db1", want: []string{"critical standby-lagging db2"}, says: "replay is paused by 256 bytes, last commit replayed 1h0m0s ago",
+			master: "db1", want: []string{"critical standby-lagging db2"}, says: "replay is paused, 256 bytes behind, last commit replayed 1h0m0s ago",
 		},
 		{
 			name:   "standby exactly at the limit of lag",
@@ -116,8 +116,25 @@ func TestDiagnose(t *testing.T) {
 			name: "standby without a receiver, sessions wait for it",
 			change: func(s *cluster.Snapshot) {
 				s.Servers[1].SQL.Receiver, s.Servers[0].SQL.Standbys, s.Servers[0].SQL.SyncWaits = nil, nil, 3
+				s.Servers[0].SQL.SyncNames = `FIRST 1 ("DB2")`
 			},
-			master: "db1", want: []string{"critical standby-not-streaming db2"}, says: "3 sessions on db1 wait",
+			master: "db1", want: []string{"critical standby-not-streaming db2"}, says: "every commit on db1 waits for it, 3 sessions do so now",
+		},
+		{
+			name: "standby cut off, commits wait for it",
+			change: func(s *cluster.Snapshot) {
+				s.Servers[1].Unreachable, s.Servers[1].SQL = unreachable, nil
+				s.Servers[0].SQL.Standbys, s.Servers[0].SQL.SyncNames = nil, "ANY 1 (db2_k3f9)"
+			},
+			master: "db1", want: []string{"critical host-unreachable db2"}, says: "within 5s; every commit on db1 waits for it",
+		},
+		{
+			name: "a pool beside a stopped server is started without it",
+			change: func(s *cluster.Snapshot) {
+				down(&s.Servers[1])
+				s.Pools[1].Service.State, s.Pools[1].Listening, s.Pools[1].Running = cluster.ServiceInactive, false, nil
+			},
+			master: "db1", want: []string{"critical pgpool-down db2", "critical postgres-down db2"}, says: "ssh db2 systemctl start --job-mode=ignore-dependencies pgpool2",
 		},
 		{
 			name:   "standby is asynchronous",

@@ -142,6 +142,14 @@ func (srv *Server) history(t Timeline) (History, bool) {
 	return h, ok
 }
 
+// port is where the server listens, as far as is known.
+func (srv *Server) port() int {
+	if srv.Data == nil {
+		return 0
+	}
+	return srv.Data.Port
+}
+
 func (srv *Server) systemID() uint64 {
 	if srv.Data == nil {
 		return 0

@@ -3,15 +3,11 @@ package remote
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -22,6 +18,8 @@ const (
 	// pingTimeout is how long a connection on which something hung has to prove
 	// that it lives before it is used again.
 	pingTimeout = 2 * time.Second
+	// refusedRest is how long a session that sshd rejected is not tried again.
+	refusedRest = time.Minute
 )
 
 var (
@@ -54,7 +52,7 @@ type client struct {
 	slots   chan struct{} // one element for each command, or for each that sshd refused
 
 	mu      sync.Mutex
-	refused int // elements of slots that nobody gives back
+	refused int // elements of slots that stand for a rejected session
 	users   int
 	retired bool
 }
@@ -139,173 +137,4 @@ func (c *client) retire() {
 	if c.users == 0 {
 		go c.ssh.Close()
 	}
-}
-
-// start starts a command. Where sshd takes fewer sessions than maxSessions the
-// client learns it and waits for one of its own to end.
-func (c *client) start(ctx context.Context, line string) (*process, error) {
-	for {
-		select {
-		case c.slots <- struct{}{}:
-		case <-c.dead:
-			return nil, errNotSent
-		case <-ctx.Done():
-			return nil, &busy{commands: cap(c.slots), cause: ctx.Err()}
-		}
-		c.hold()
-		p, err := within(ctx, c, func() (*process, error) { return c.open(line) })
-		if !errors.Is(err, errShrunk) {
-			return p, err
-		}
-	}
-}
-
-// open opens a session and starts line in it. It gives back the slot and the
-// user of the client when the session has ended.
-func (c *client) open(line string) (*process, error) {
-	free := func() {
-		<-c.slots
-		c.drop()
-	}
-	channel, requests, err := c.ssh.OpenChannel("session", nil)
-	var rejected *ssh.OpenChannelError
-	switch {
-	case errors.As(err, &rejected):
-		c.drop()
-		return nil, c.shrink(rejected)
-	case err != nil:
-		free()
-		return nil, fmt.Errorf("%w: %w", errNotSent, err)
-	}
-	p := &process{
-		stdin: input{channel}, stdout: channel, stderr: channel.Stderr(),
-		kill: sync.OnceFunc(func() { go channel.Close() }),
-		done: make(chan struct{}),
-	}
-	go func() {
-		defer free()
-		defer close(p.done)
-		p.code, p.err = exitStatus(requests)
-	}()
-	ok, err := channel.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{line}))
-	if err == nil && !ok {
-		err = errNoExec
-	}
-	if err != nil {
-		p.kill()
-		return nil, err
-	}
-	return p, nil
-}
-
-// shrink gives up a slot for good after sshd rejected a session. The last one
-// cannot be given up.
-func (c *client) shrink(rejected *ssh.OpenChannelError) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.refused++
-	if c.refused < cap(c.slots) {
-		return errShrunk
-	}
-	return fmt.Errorf("%w: %s", errRefused, rejected.Message)
-}
-
-// dial opens a connection as seen from the host.
-func (c *client) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	c.hold()
-	there, err := within(ctx, c, func() (*forwarded, error) {
-		conn, err := c.ssh.Dial(network, addr)
-		if err != nil {
-			c.drop()
-			return nil, err
-		}
-		return &forwarded{conn, c}, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	closeWrite := func() error { return nil }
-	if half, ok := there.Conn.(interface{ CloseWrite() error }); ok {
-		closeWrite = half.CloseWrite
-	}
-	return newConn(stream{there, there, closeWrite, there.kill, nil}, address{network, "pgctl"}, address{network, addr}), nil
-}
-
-// forwarded is a connection through the client.
-type forwarded struct {
-	net.Conn
-	client *client
-}
-
-func (f *forwarded) kill() {
-	f.Conn.Close()
-	f.client.drop()
-}
-
-// within waits for open until ctx ends, and then leaves it to itself: what it
-// opens too late is ended again.
-func within[T interface{ end() }](ctx context.Context, c *client, open func() (T, error)) (T, error) {
-	type opened struct {
-		what T
-		err  error
-	}
-	answer := make(chan opened, 1)
-	go func() {
-		what, err := open()
-		answer <- opened{what, err}
-	}()
-	select {
-	case o := <-answer:
-		return o.what, o.err
-	case <-ctx.Done():
-		c.suspect.Store(true)
-		go func() {
-			if o := <-answer; o.err == nil {
-				o.what.end()
-			}
-		}()
-		var none T
-		return none, ctx.Err()
-	}
-}
-
-func (p *process) end()   { p.kill() }
-func (f *forwarded) end() { f.kill() }
-
-// input is the standard input of a command over SSH.
-type input struct{ channel ssh.Channel }
-
-func (i input) Write(p []byte) (int, error) { return i.channel.Write(p) }
-func (i input) Close() error                { return i.channel.CloseWrite() }
-
-// exitStatus reads how the command of a session ended; requests ends with it.
-func exitStatus(requests <-chan *ssh.Request) (code int, err error) {
-	err = io.ErrUnexpectedEOF
-	for r := range requests {
-		switch r.Type {
-		case "exit-status":
-			var status struct{ Code uint32 }
-			if ssh.Unmarshal(r.Payload, &status) == nil {
-				code, err = int(status.Code), nil
-			}
-		case "exit-signal":
-			var status struct {
-				Signal        string
-				Core          bool
-				Message, Lang string
-			}
-			if ssh.Unmarshal(r.Payload, &status) == nil {
-				code, err = 128+signalNumber(status.Signal), nil
-			}
-		}
-		if r.WantReply {
-			_ = r.Reply(false, nil)
-		}
-	}
-	return code, err
-}
-
-// signalNumber is the number of a signal that SSH names without SIG.
-func signalNumber(name string) int {
-	return int(unix.SignalNum("SIG" + name))
 }

@@ -107,6 +107,6 @@ func round(d time.Duration) time.Duration {
 	case d >= time.Second:
 		return d.Round(100 * time.Millisecond)
 	default:
-		return d.Round(10 * time.Millisecond)
+		return d.Round(50 * time.Millisecond)
 	}
 }

@@ -170,7 +170,6 @@ func TestWriteFileFailureLeavesTheOld(t *testing.T) {
 		if _, err := remote.WriteFile(t.Context(), h, dir, []byte("x"), remote.WriteOptions{}); err == nil {
 			t.Error("a folder was written")
 		}
-		// The backup cannot be made: a folder is in its place is fine, a bad owner is not.
 		_, err = remote.WriteFile(t.Context(), h, dir+"/owned", []byte("x"), remote.WriteOptions{Owner: "no-such-user-here"})
 		if err == nil || names(t, dir) != "" {
 			t.Errorf("%v; left behind: %s", err, names(t, dir))

@@ -20,13 +20,15 @@ func (s *Server) channel(c ssh.NewChannel, sessions *atomic.Int32) {
 	}
 	switch c.ChannelType() {
 	case "session":
-		defer sessions.Add(-1)
 		if n := sessions.Add(1); s.config.MaxSessions > 0 && int(n) > s.config.MaxSessions {
+			sessions.Add(-1)
 			_ = c.Reject(ssh.ConnectionFailed, "open failed")
 			return
 		}
 		if channel, requests, err := c.Accept(); err == nil {
 			s.session(channel, requests)
+			sessions.Add(-1) // before the client hears that the session has ended
+			channel.Close()
 		}
 	case "direct-tcpip":
 		var to struct {
@@ -80,7 +82,6 @@ func forward(c ssh.NewChannel, off bool, network, addr string) {
 
 // session runs the one command of a session.
 func (s *Server) session(channel ssh.Channel, requests <-chan *ssh.Request) {
-	defer channel.Close()
 	for r := range requests {
 		var exec struct{ Command string }
 		if r.Type != "exec" || ssh.Unmarshal(r.Payload, &exec) != nil {
