@@ -313,12 +313,8 @@ func everythingDead(t *testing.T, r *lab.Region) {
 // twoMasters promotes the standby by hand, then stops the old master after writes on both sides: that one has diverged.
 func twoMasters(t *testing.T, r *lab.Region) {
 	db1, db2 := r.Host("db1"), r.Host("db2")
-	shell(t, db2, fmt.Sprintf("runuser -u postgres -- $(ls -d /usr/lib/postgresql/15/bin /opt/postgresql/bin 2>/dev/null | head -n 1)/pg_ctl promote -w -D %s", db2.DataDir()))
-	want := []string{"split-brain"}
-	for _, s := range r.Servers()[2:] { // they still follow db1, and hold its commits up to nobody
-		_ = s
-	}
-	doc, _ := settles(t, r, want)
+	promote(t, db2)
+	doc, _ := settles(t, r, []string{"split-brain"})
 	if f := finding(doc, "split-brain", ""); !strings.Contains(f.Message, "2 servers answer as master: db1 on timeline 1 at ") || !strings.Contains(f.Message, "db2 on timeline 2 at ") {
 		t.Errorf("%+v", f)
 	}
@@ -326,6 +322,41 @@ func twoMasters(t *testing.T, r *lab.Region) {
 		t.Errorf("find-master: %+v", out)
 	}
 	diverged(t, r, db1, db2)
+}
+
+// promote promotes a standby by hand.
+func promote(t *testing.T, h *lab.Host) {
+	t.Helper()
+	shell(t, h, fmt.Sprintf("runuser -u postgres -- $(ls -d /usr/lib/postgresql/15/bin /opt/postgresql/bin 2>/dev/null | head -n 1)/pg_ctl promote -w -D %s", h.DataDir()))
+}
+
+// TestMatrixPromotedTwice: two standbys are promoted by hand at the same position. Their timelines have the same number
+// and the same history file; what opened them tells them apart.
+func TestMatrixPromotedTwice(t *testing.T) {
+	for _, postgres := range []string{"15", "10"} {
+		t.Run("PostgreSQL "+postgres, func(t *testing.T) {
+			r := region(t, lab.Spec{Postgres: postgres, Servers: 3})
+			db1, db2, db3 := r.Host("db1"), r.Host("db2"), r.Host("db3")
+			must(t, db1.Stop(t.Context(), "postgresql"))
+			promote(t, db2)
+			promote(t, db3)
+			for _, h := range []*lab.Host{db2, db3} {
+				psql(t, h, "SET synchronous_commit = local; CREATE TABLE on_"+h.Name()+" (n int); CHECKPOINT")
+			}
+			settles(t, r, []string{"postgres-down db1", "split-brain"})
+			must(t, db3.Stop(t.Context(), "postgresql"))
+			if a, b := shell(t, db2, "cat "+db2.DataDir()+"/pg_wal/00000002.history"), shell(t, db3, "cat "+db3.DataDir()+"/pg_wal/00000002.history"); a != b {
+				t.Errorf("the history files differ, which is not what this story is about: %q, %q", a, b)
+			}
+			doc, _ := overviewOf(t, r)
+			if f := finding(doc, "diverged", "db3"); f.Message != "it opened timeline 2 by a promotion of its own" {
+				t.Errorf("findings:\n%s", describeFindings(doc))
+			}
+			if finding(doc, "diverged", "db1").Code != "" {
+				t.Errorf("the old master stopped before the promotion, and is called diverged:\n%s", describeFindings(doc))
+			}
+		})
+	}
 }
 
 // diverged: the old master wrote on after the promotion, and is stopped. Its files tell.

@@ -122,7 +122,7 @@ func serverExtra(s cluster.Server) []string {
 		file = dash(*s.MasterFile)
 	}
 	if s.Disk != nil {
-		free = byteSize(s.Disk.Free)
+		free = cluster.Size(s.Disk.Free).String()
 	}
 	if s.Data != nil {
 		port, data = strconv.Itoa(s.Data.Port), s.Data.Path
@@ -157,7 +157,7 @@ func arbiterTable(snap cluster.Snapshot, p painter) table {
 	return t
 }
 
-// findingText is "critical  code  host: sentence", wrapped to the page, the remedy on lines of its own.
+// findingText is "critical  code host: sentence", wrapped to the page, and the remedy on a line of its own.
 func findingText(f cluster.Finding, p painter) string {
 	severity := p.warn(string(f.Severity))
 	if f.Severity == cluster.Critical {
@@ -170,7 +170,7 @@ func findingText(f cluster.Finding, p painter) string {
 	}
 	text := severity + pad[len(f.Severity):] + wrap(subject+": "+f.Message, pageWidth-len(pad), pad)
 	if f.Hint != "" {
-		text += "\n" + pad + wrap("-> "+f.Hint, pageWidth-len(pad), pad+"   ")
+		text += "\n" + pad + "-> " + f.Hint // in one piece, as a command is to be copied
 	}
 	return text
 }
@@ -192,7 +192,7 @@ func lagCell(st cluster.Standing, in *cluster.Instance, p painter) string {
 	if st.LagBytes == nil {
 		return "-"
 	}
-	text := byteSize(*st.LagBytes)
+	text := cluster.Size(*st.LagBytes).String()
 	if st.LagTime != nil && *st.LagBytes > 0 {
 		text += " " + st.LagTime.Round(time.Second).String()
 	}
@@ -229,18 +229,4 @@ func dash(s string) string {
 		return "-"
 	}
 	return s
-}
-
-// byteSize is a size with a binary unit, such as "1.2 MiB".
-func byteSize(n int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}
-	value, unit := float64(n), 0
-	for value >= 1024 && unit < len(units)-1 {
-		value /= 1024
-		unit++
-	}
-	if unit == 0 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %s", value, units[unit])
 }

@@ -164,7 +164,7 @@ func statusTable(doc statusDoc, p painter) page {
 			t.rows = append(t.rows, []string{h.Host, "-", p.bad("unreachable"), "-", "-", "-"})
 			out.findings = append(out.findings, wrap(h.Host+": "+*h.Error, pageWidth, "  "))
 			if h.Hint != nil {
-				out.findings = append(out.findings, "  "+wrap("-> "+*h.Hint, pageWidth-2, "     "))
+				out.findings = append(out.findings, "  -> "+*h.Hint)
 			}
 			continue
 		}

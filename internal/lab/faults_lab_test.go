@@ -18,37 +18,43 @@ func TestLabFaults(t *testing.T) {
 	box := r.Firstbox()
 	get := must[string](t)
 	ping := func(from, to *Host) error {
-		_, err := from.Run(t.Context(), "ping", "-c", "1", "-W", "1", to.Addr())
+		_, err := from.Run(within(t), "ping", "-c", "1", "-W", "1", to.Addr())
 		return err
+	}
+	step := func(name string, run func(*testing.T)) { // a fault that is not undone spoils what follows
+		t.Helper()
+		if !t.Run(name, run) {
+			t.FailNow()
+		}
 	}
 	healthy := func(t *testing.T) {
 		t.Helper()
-		ok(t, r.waitWorking(t.Context()))
+		ok(t, r.waitWorking(within(t)))
 	}
 
-	t.Run("cut and heal", func(t *testing.T) {
-		ok(t, db2.Cut(t.Context()))
+	step("cut and heal", func(t *testing.T) {
+		ok(t, db2.Cut(within(t)))
 		fails(t, "ping a host that is cut off", ping(box, db2))
-		get(db2.PSQL(t.Context(), "SELECT 1")) // itself it is well
-		ok(t, db2.Heal(t.Context()))
+		get(db2.PSQL(within(t), "SELECT 1")) // itself it is well
+		ok(t, db2.Heal(within(t)))
 		ok(t, ping(box, db2))
 		healthy(t)
 	})
-	t.Run("cut one way", func(t *testing.T) {
+	step("cut one way", func(t *testing.T) {
 		got := must[string](t)
 		// What db2 hears can only be seen with packets that want no answer.
 		const listen = `nohup perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalPort => 7000, Proto => "udp"); while ($s->recv($m, 9)) { open F, ">>", "/tmp/heard"; print F "$m\n"; close F }' >/dev/null 2>&1 &`
 		for _, h := range []*Host{db1, db2} {
-			got(h.Shell(t.Context(), listen))
+			got(h.Shell(within(t), listen))
 		}
 		hears := func(from, to *Host, word string) bool {
-			return waitFor(t.Context(), "the word", time.Second, func(ctx context.Context) error {
-				got(from.Shell(ctx, fmt.Sprintf("echo -n %s >/dev/udp/%s/7000", word, to.Addr())))
+			return waitFor(within(t), "the word", time.Second, func(ctx context.Context) error {
+				_, _ = from.Shell(ctx, fmt.Sprintf("echo -n %s >/dev/udp/%s/7000", word, to.Addr()))
 				_, err := to.Run(ctx, "grep", "-q", word, "/tmp/heard")
 				return err
 			}) == nil
 		}
-		ok(t, db1.CutFrom(t.Context(), db2))
+		ok(t, db1.CutFrom(within(t), db2))
 		if hears(db1, db2, "a") {
 			t.Error("db2 hears db1, from which it is cut off")
 		}
@@ -57,53 +63,53 @@ func TestLabFaults(t *testing.T) {
 		}
 		ok(t, ping(box, db1))
 		ok(t, ping(box, db2))
-		ok(t, db1.Heal(t.Context()))
+		ok(t, db1.Heal(within(t)))
 		if !hears(db1, db2, "c") {
 			t.Error("healed, and db2 does not hear db1")
 		}
 		healthy(t)
 	})
-	t.Run("kill a service", func(t *testing.T) {
-		ok(t, db1.KillService(t.Context(), "pgpool2"))
-		_, err := r.AppSQL(t.Context(), db1, "SELECT 1")
+	step("kill a service", func(t *testing.T) {
+		ok(t, db1.KillService(within(t), "pgpool2"))
+		_, err := r.AppSQL(within(t), db1, "SELECT 1")
 		fails(t, "SQL through a dead pool", err)
-		ok(t, db1.Start(t.Context(), "pgpool2"))
-		ok(t, db1.KillService(t.Context(), "postgresql"))
-		_, err = db1.PSQL(t.Context(), "SELECT 1")
+		ok(t, db1.Start(within(t), "pgpool2"))
+		ok(t, db1.KillService(within(t), "postgresql"))
+		_, err = db1.PSQL(within(t), "SELECT 1")
 		fails(t, "SQL on a dead server", err)
-		fails(t, "kill of what is dead", db1.KillService(t.Context(), "postgresql"))
-		ok(t, db1.Start(t.Context(), "postgresql"))
+		fails(t, "kill of what is dead", db1.KillService(within(t), "postgresql"))
+		ok(t, db1.Start(within(t), "postgresql"))
 		healthy(t)
 	})
-	t.Run("power failure and boot", func(t *testing.T) {
+	step("power failure and boot", func(t *testing.T) {
 		table := "CREATE TABLE kept AS SELECT 1 AS one"
-		get(r.AppSQL(t.Context(), db1, table))
-		ok(t, db1.Kill(t.Context()))
-		if _, err := db1.Exec(t.Context(), "true"); err == nil {
+		get(r.AppSQL(within(t), db1, table))
+		ok(t, db1.Kill(within(t)))
+		if _, err := db1.Exec(within(t), "true"); err == nil {
 			t.Error("a dead host runs commands")
 		}
 		fails(t, "ping a dead host", ping(box, db1))
-		get(db2.PSQL(t.Context(), "SELECT 1")) // its neighbours live
+		get(db2.PSQL(within(t), "SELECT 1")) // its neighbours live
 		started := time.Now()
-		ok(t, db1.Boot(t.Context()))
+		ok(t, db1.Boot(within(t)))
 		t.Logf("boot: %s", elapsed(started))
-		fails(t, "boot of a host that is up", db1.Boot(t.Context()))
+		fails(t, "boot of a host that is up", db1.Boot(within(t)))
 		healthy(t)
-		if rows := get(r.AppSQL(t.Context(), db2, "SELECT one FROM kept")); rows != "1" {
+		if rows := get(r.AppSQL(within(t), db2, "SELECT one FROM kept")); rows != "1" {
 			t.Errorf("the data is %q after a power failure", rows)
 		}
 	})
-	t.Run("freeze the postmaster", func(t *testing.T) {
+	step("freeze the postmaster", func(t *testing.T) {
 		ok(t, db1.Freeze(Postmaster))
 		_, err := db1.PSQL(short(t), "SELECT 1")
 		fails(t, "a new session at a frozen postmaster", err)
-		if n := get(db1.Shell(t.Context(), "ps -C postgres -o stat= | grep -c T")); n != "1" {
+		if n := get(db1.Shell(within(t), "ps -C postgres -o stat= | grep -c T")); n != "1" {
 			t.Errorf("%s processes are stopped, want the postmaster alone", n)
 		}
 		ok(t, db1.Thaw(Postmaster))
 		healthy(t)
 	})
-	t.Run("freeze by command line", func(t *testing.T) {
+	step("freeze by command line", func(t *testing.T) {
 		ok(t, db2.Freeze("walreceiver"))
 		_, err := r.AppSQL(short(t), db1, "CREATE TABLE hangs ()")
 		fails(t, "a write without its synchronous standby", err)
@@ -111,34 +117,34 @@ func TestLabFaults(t *testing.T) {
 		healthy(t)
 		fails(t, "freeze of nothing", db2.Freeze("no such process"))
 	})
-	t.Run("freeze a host", func(t *testing.T) {
+	step("freeze a host", func(t *testing.T) {
 		ok(t, db2.Freeze(Everything))
 		_, err := box.Run(short(t), "ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=2", "db2", "true")
 		fails(t, "ssh to a frozen host", err)
 		ok(t, db2.Thaw(Everything))
 		healthy(t)
 	})
-	t.Run("full disk", func(t *testing.T) {
+	step("full disk", func(t *testing.T) {
 		ok(t, db1.FillDisk())
-		_, err := r.AppSQL(t.Context(), db1, "CREATE TABLE big AS SELECT repeat('x', 1000) FROM generate_series(1, 20000)")
+		_, err := r.AppSQL(within(t), db1, "CREATE TABLE big AS SELECT repeat('x', 1000) FROM generate_series(1, 20000)")
 		fails(t, "a write on a full disk", err)
-		get(db2.Shell(t.Context(), "dd if=/dev/zero of=/tmp/other bs=1M count=1 2>&1"))
-		get(db1.Shell(t.Context(), "echo room >/root/elsewhere")) // only the data directory is full
+		get(db2.Shell(within(t), "dd if=/dev/zero of=/tmp/other bs=1M count=1 2>&1"))
+		get(db1.Shell(within(t), "echo room >/root/elsewhere")) // only the data directory is full
 		ok(t, db1.FreeDisk())
 		if !db1.Running() {
 			t.Fatal("the host died of it")
 		}
-		ok(t, db1.WaitPostgres(t.Context(), bootLimit))
+		ok(t, db1.WaitPostgres(within(t), bootLimit))
 		healthy(t)
 	})
-	t.Run("names", func(t *testing.T) {
+	step("names", func(t *testing.T) {
 		ok(t, db2.BreakNames())
-		_, err := db2.Run(t.Context(), "getent", "hosts", "db1")
+		_, err := db2.Run(within(t), "getent", "hosts", "db1")
 		fails(t, "a name that is lost", err)
 		ok(t, ping(db2, db1))
-		get(box.Run(t.Context(), "getent", "hosts", "db1"))
+		get(box.Run(within(t), "getent", "hosts", "db1"))
 		ok(t, db2.MendNames())
-		if got := get(db2.Run(t.Context(), "getent", "hosts", "db1")); !strings.HasPrefix(got, db1.Addr()) {
+		if got := get(db2.Run(within(t), "getent", "hosts", "db1")); !strings.HasPrefix(got, db1.Addr()) {
 			t.Errorf("db1 is %q", got)
 		}
 		healthy(t)

@@ -26,7 +26,7 @@ func up(t *testing.T, spec Spec) *Region {
 		}
 		assertNothingLeft(t, spec.Name)
 	})
-	region, err := Up(t.Context(), spec)
+	region, err := Up(within(t), spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,6 +78,14 @@ func fails(t *testing.T, what string, err error) {
 	}
 }
 
+// within is a context for one step of a test: a step that hangs fails, and the test
+// still takes its region down.
+func within(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 // short is a context for a command that is to fail, or to hang.
 func short(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
@@ -92,32 +100,32 @@ func assertWorks(t *testing.T, r *Region) {
 	get := must[string](t)
 	want := fmt.Sprint(len(r.Servers()) - 1)
 	const streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = 'sync'"
-	if got := get(r.Host(master).PSQL(t.Context(), streaming)); got != want {
+	if got := get(r.Host(master).PSQL(within(t), streaming)); got != want {
 		t.Errorf("%s synchronous standbys, want %s", got, want)
 	}
-	system := get(r.Host(master).PSQL(t.Context(), "SELECT system_identifier FROM pg_control_system()"))
+	system := get(r.Host(master).PSQL(within(t), "SELECT system_identifier FROM pg_control_system()"))
 	table := fmt.Sprintf("t%d", time.Now().UnixNano())
-	get(r.AppSQL(t.Context(), r.Pools()[0], "CREATE TABLE "+table+" (pool text)"))
+	get(r.AppSQL(within(t), r.Pools()[0], "CREATE TABLE "+table+" (pool text)"))
 	for _, pool := range r.Pools() {
-		get(r.AppSQL(t.Context(), pool, "INSERT INTO "+table+" VALUES ('"+pool.Name()+"')"))
-		nodes := get(r.AppSQL(t.Context(), pool, "SHOW POOL_NODES"))
+		get(r.AppSQL(within(t), pool, "INSERT INTO "+table+" VALUES ('"+pool.Name()+"')"))
+		nodes := get(r.AppSQL(within(t), pool, "SHOW POOL_NODES"))
 		if !strings.HasPrefix(nodes, fmt.Sprintf("0|db1|%d|up", pool.Port())) || strings.Contains(nodes, "\n") {
 			t.Errorf("%s sees %q, want db1 alone", pool.Name(), nodes)
 		}
 	}
 	for _, server := range r.Servers() {
-		if got := get(server.PSQL(t.Context(), "SELECT system_identifier FROM pg_control_system()")); got != system {
+		if got := get(server.PSQL(within(t), "SELECT system_identifier FROM pg_control_system()")); got != system {
 			t.Errorf("%s is of system %s, want %s", server.Name(), got, system)
 		}
-		count := get(server.Run(t.Context(), "runuser", "-u", "postgres", "--", psqlPath, "-XAtq", "-h", "/var/run/postgresql",
+		count := get(server.Run(within(t), "runuser", "-u", "postgres", "--", psqlPath, "-XAtq", "-h", "/var/run/postgresql",
 			"-p", fmt.Sprint(server.Port()), "-d", "app", "-c", "SELECT count(*) FROM "+table))
 		if count != fmt.Sprint(len(r.Pools())) {
 			t.Errorf("%s has %s rows, want %d", server.Name(), count, len(r.Pools()))
 		}
-		if got := get(server.ReadFile(t.Context(), "/pitrix/run/pg_master")); got != "db1\n" {
+		if got := get(server.ReadFile(within(t), "/pitrix/run/pg_master")); got != "db1\n" {
 			t.Errorf("%s: pg_master is %q", server.Name(), got)
 		}
-		get(server.Run(t.Context(), "service", "postgresql", "status"))
+		get(server.Run(within(t), "service", "postgresql", "status"))
 	}
 	assertSSH(t, r)
 	assertRollOut(t, r)
@@ -127,21 +135,21 @@ func assertSSH(t *testing.T, r *Region) {
 	t.Helper()
 	for _, h := range r.Hosts() {
 		for _, to := range []string{h.Name(), h.Addr()} {
-			got, err := r.Firstbox().Run(t.Context(), "ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", to, "hostname")
+			got, err := r.Firstbox().Run(within(t), "ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", to, "hostname")
 			if err != nil || got != h.Name() {
 				t.Errorf("ssh %s: %q, %v", to, got, err)
 			}
 		}
-		if _, err := h.Run(t.Context(), "test", "-d", "/run/systemd/system"); (err == nil) != h.Systemd() {
+		if _, err := h.Run(within(t), "test", "-d", "/run/systemd/system"); (err == nil) != h.Systemd() {
 			t.Errorf("%s: systemd there is %v, want %v", h.Name(), err == nil, h.Systemd())
 		}
 		if h != r.Firstbox() {
-			if _, err := h.Run(t.Context(), "supervisorctl", "pid"); err != nil {
+			if _, err := h.Run(within(t), "supervisorctl", "pid"); err != nil {
 				t.Error(err)
 			}
 		}
 	}
-	_, err := r.Firstbox().Run(t.Context(), "test", "-e", "/root/.pgpass")
+	_, err := r.Firstbox().Run(within(t), "test", "-e", "/root/.pgpass")
 	fails(t, "firstbox has a .pgpass", err)
 }
 
@@ -151,11 +159,11 @@ func assertRollOut(t *testing.T, r *Region) {
 	get := must[string](t)
 	const marker = "# changed by hand"
 	box, zone := r.Firstbox(), r.Spec().zones()[0]
-	get(box.Shell(t.Context(), "echo '"+marker+"' >>/pitrix/conf/variables/global/server.yaml."+zone+
+	get(box.Shell(within(t), "echo '"+marker+"' >>/pitrix/conf/variables/global/server.yaml."+zone+
 		" && /pitrix/upgrade/build_global_conf.sh && /pitrix/upgrade/update.sh -f all pitrix-global-conf"))
 	for _, h := range r.Hosts()[1:] {
 		expect := r.Spec().zoneFileOf(h.spec) == zone
-		text := get(h.ReadFile(t.Context(), "/pitrix/conf/global/server.yaml"))
+		text := get(h.ReadFile(within(t), "/pitrix/conf/global/server.yaml"))
 		if strings.HasSuffix(text, marker+"\n") != expect {
 			t.Errorf("%s: the changed file of %s arrived is %v, want %v", h.Name(), zone, !expect, expect)
 		}
@@ -171,13 +179,13 @@ func TestLabDefaultRegion(t *testing.T) {
 	get := must[string](t)
 
 	t.Run("update.sh names the node that it could not reach", func(t *testing.T) {
-		ok(t, r.Host("arb2").Cut(t.Context()))
-		result, err := r.Firstbox().Exec(t.Context(), "/pitrix/upgrade/update.sh", "-f", "all", "pitrix-global-conf")
+		ok(t, r.Host("arb2").Cut(within(t)))
+		result, err := r.Firstbox().Exec(within(t), "/pitrix/upgrade/update.sh", "-f", "all", "pitrix-global-conf")
 		ok(t, err)
 		if result.Exit != 1 || !strings.Contains(result.Stderr, "not delivered to: arb2") {
 			t.Errorf("exit %d, %s%s", result.Exit, result.Stdout, result.Stderr)
 		}
-		ok(t, r.Host("arb2").Heal(t.Context()))
+		ok(t, r.Host("arb2").Heal(within(t)))
 	})
 	t.Run("scripts refuse what makes no sense", func(t *testing.T) {
 		for script, exit := range map[string]int{
@@ -187,7 +195,7 @@ func TestLabDefaultRegion(t *testing.T) {
 			"/pitrix/upgrade/build_global_conf.sh all":                                                 2,
 			": >/pitrix/conf/variables/global/server.yaml.empty; /pitrix/upgrade/build_global_conf.sh": 1,
 		} {
-			result, err := r.Firstbox().Exec(t.Context(), "bash", "-c", script)
+			result, err := r.Firstbox().Exec(within(t), "bash", "-c", script)
 			ok(t, err)
 			if result.Exit != exit {
 				t.Errorf("%s: exit %d, want %d", script, result.Exit, exit)
@@ -195,15 +203,15 @@ func TestLabDefaultRegion(t *testing.T) {
 		}
 	})
 	t.Run("push replaces a program that runs", func(t *testing.T) {
-		ok(t, r.Firstbox().Push(t.Context(), "/bin/sleep", "/usr/local/bin/busy", 0o755))
-		get(r.Firstbox().Shell(t.Context(), "/usr/local/bin/busy 1000 >/dev/null 2>&1 &"))
-		ok(t, r.Firstbox().Push(t.Context(), "/bin/true", "/usr/local/bin/busy", 0o755))
-		get(r.Firstbox().Run(t.Context(), "/usr/local/bin/busy"))
+		ok(t, r.Firstbox().Push(within(t), "/bin/sleep", "/usr/local/bin/busy", 0o755))
+		get(r.Firstbox().Shell(within(t), "/usr/local/bin/busy 1000 >/dev/null 2>&1 &"))
+		ok(t, r.Firstbox().Push(within(t), "/bin/true", "/usr/local/bin/busy", 0o755))
+		get(r.Firstbox().Run(within(t), "/usr/local/bin/busy"))
 	})
 	t.Run("open attaches", func(t *testing.T) {
 		other, err := Open("test-default")
 		ok(t, err)
-		if got := get(other.Host("db2").Run(t.Context(), "hostname")); got != "db2" {
+		if got := get(other.Host("db2").Run(within(t), "hostname")); got != "db2" {
 			t.Errorf("got %q", got)
 		}
 		if _, err := Open("test-none"); err == nil || !strings.Contains(err.Error(), "not up") {
@@ -214,7 +222,7 @@ func TestLabDefaultRegion(t *testing.T) {
 		second := up(t, Spec{Name: "test-second", Servers: 1, Arbiters: NoArbiters})
 		assertWorks(t, second)
 		const ask = "SELECT system_identifier FROM pg_control_system()"
-		if get(second.Host(master).PSQL(t.Context(), ask)) == get(r.Host(master).PSQL(t.Context(), ask)) {
+		if get(second.Host(master).PSQL(within(t), ask)) == get(r.Host(master).PSQL(within(t), ask)) {
 			t.Error("two regions have one system identifier")
 		}
 	})
@@ -233,16 +241,16 @@ func TestLabVariants(t *testing.T) {
 			r := up(t, spec)
 			assertWorks(t, r)
 			for _, server := range r.Servers() { // services stop and start, and a boot brings them back
-				ok(t, server.Stop(t.Context(), "postgresql"))
-				_, err := server.PSQL(t.Context(), "SELECT 1")
+				ok(t, server.Stop(within(t), "postgresql"))
+				_, err := server.PSQL(within(t), "SELECT 1")
 				fails(t, server.Name()+": SQL on a stopped server", err)
-				ok(t, server.Start(t.Context(), "postgresql"))
-				ok(t, server.WaitPostgres(t.Context(), bootLimit))
+				ok(t, server.Start(within(t), "postgresql"))
+				ok(t, server.WaitPostgres(within(t), bootLimit))
 			}
 			standby := r.Host("db2")
-			ok(t, standby.Kill(t.Context()))
-			ok(t, standby.Boot(t.Context()))
-			ok(t, r.waitWorking(t.Context()))
+			ok(t, standby.Kill(within(t)))
+			ok(t, standby.Boot(within(t)))
+			ok(t, r.waitWorking(within(t)))
 			assertWorks(t, r)
 		})
 	}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pgctl/pgctl/pkg/nodes"
@@ -63,10 +64,10 @@ func (d *diagnosis) standby(srv *Server, st Standing) {
 	switch {
 	case srv.SQL.Paused:
 		d.critical(StandbyLagging, srv.Host, fmt.Sprintf("ssh %s runuser -u postgres -- psql -p %d -c 'SELECT pg_wal_replay_resume()'", srv.Host, srv.port()),
-			"replay is paused%s", behind(st))
+			"%s", strings.TrimSuffix("replay is paused, it is "+behind(st), ", it is "))
 	case st.LagBytes != nil && *st.LagBytes >= LagLimit:
-		d.critical(StandbyLagging, srv.Host, "look at its disk, its network and queries that hold replay back (pg_stat_activity there)",
-			"lags%s", behind(st))
+		d.critical(StandbyLagging, srv.Host, "look at its disk, its network, and queries that hold replay back",
+			"is %s", behind(st))
 	}
 	synchronous := st.SyncState == "sync" || st.SyncState == "quorum"
 	if d.Kind != nodes.KindPG9 && st.Streaming && st.SyncState != "" && !synchronous && st.Upstream == d.view.Master {
@@ -99,15 +100,15 @@ func (d *diagnosis) waitingFor(srv *Server) string {
 	return fmt.Sprintf("; every commit on %s waits for it", m.Host)
 }
 
-// behind renders a lag as ", 16777216 bytes behind, last commit replayed 12s ago", or "" when there is none.
+// behind renders a lag as "16.0 MiB behind; ...", or "" when there is none.
 func behind(st Standing) string {
 	switch {
 	case st.LagBytes == nil || *st.LagBytes == 0:
 		return ""
 	case st.LagTime == nil:
-		return fmt.Sprintf(", %d bytes behind", *st.LagBytes)
+		return fmt.Sprintf("%s behind", Size(*st.LagBytes))
 	}
-	return fmt.Sprintf(", %d bytes behind, last commit replayed %s ago", *st.LagBytes, st.LagTime.Round(time.Second))
+	return fmt.Sprintf("%s behind; the last commit that it replayed is %s old", Size(*st.LagBytes), st.LagTime.Round(time.Second))
 }
 
 // slots reports slots that keep WAL for nobody.
@@ -119,7 +120,7 @@ func (d *diagnosis) slots(srv *Server) {
 				"slot %s has lost WAL that its reader still needs", s.Name)
 		case !s.Active && s.Retained >= SlotLimit:
 			d.warn(SlotRetainsWAL, srv.Host, fmt.Sprintf("bring its reader back, or, if it is gone for good, there: SELECT pg_drop_replication_slot('%s')", s.Name),
-				"slot %s is not in use and retains %d bytes of WAL", s.Name, s.Retained)
+				"slot %s is not in use and retains %s of WAL", s.Name, Size(s.Retained))
 		}
 	}
 }
@@ -131,7 +132,7 @@ func (d *diagnosis) disk(srv *Server) {
 	}
 	if free := srv.Disk.Free * 100 / srv.Disk.Total; free < DiskFloor {
 		d.warn(DiskLow, srv.Host, "make room: old logs and idle replication slots first, never files in pg_wal by hand",
-			"the data directory's disk has %d%% free (%d MiB)", free, srv.Disk.Free>>20)
+			"the data directory's disk has %d%% free (%s)", free, Size(srv.Disk.Free))
 	}
 }
 

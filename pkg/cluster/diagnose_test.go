@@ -100,7 +100,7 @@ func TestDiagnose(t *testing.T) {
 			change: func(s *cluster.Snapshot) {
 				s.Servers[1].SQL.Paused, s.Servers[1].SQL.Position = true, lsn("0/5000000")
 			},
-			master: "db1", want: []string{"critical standby-lagging db2"}, says: "replay is paused, 256 bytes behind, last commit replayed 1h0m0s ago",
+			master: "db1", want: []string{"critical standby-lagging db2"}, says: "replay is paused, it is 256 B behind; the last commit that it replayed is 1h0m0s old",
 		},
 		{
 			name:   "standby exactly at the limit of lag",

@@ -88,3 +88,11 @@ func FuzzParseLSN(f *testing.F) {
 		}
 	})
 }
+
+func TestSize(t *testing.T) {
+	for n, want := range map[cluster.Size]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 16 << 20: "16.0 MiB", 5 << 40: "5.0 TiB", 3 << 60: "3072.0 PiB"} {
+		if got := n.String(); got != want {
+			t.Errorf("%d is %q, expected %q", int64(n), got, want)
+		}
+	}
+}

@@ -78,7 +78,7 @@ func (r *reader) checkNode(s *section, n WatchedNode) {
 		for _, z := range r.inv.Zones {
 			ids = append(ids, z.ID)
 		}
-		r.problems.add(s.path, n.Line, "gives the server %s the zone_id %q, for which there is no file server.yaml.%s%s, "+
+		r.problems.add(s.path, n.ZoneLine, "gives the server %s the zone_id %q, for which there is no file server.yaml.%s%s, "+
 			"expected one of %s; correct the zone_id, or add the file", n.Host, n.Zone, n.Zone, didYouMean(n.Zone, ids),
 			strings.Join(ids, ", "))
 	}
@@ -90,10 +90,10 @@ func (r *reader) checkPools(s *section, n WatchedNode) {
 	for _, host := range n.Pools {
 		switch {
 		case !exists:
-			r.problems.add(s.path, n.Line, "names the pool %q for the server %s, but the inventory has no node file pgpool, "+
+			r.problems.add(s.path, n.PoolsLine, "names the pool %q for the server %s, but the inventory has no node file pgpool, "+
 				"expected the pool there; add the file, or remove the pool", host, n.Host)
 		case read && !slices.ContainsFunc(pools, func(x Name) bool { return x.Host == host }):
-			r.problems.add(s.path, n.Line, "names the pool %q for the server %s, which is not in %s%s, expected a pool of the site; "+
+			r.problems.add(s.path, n.PoolsLine, "names the pool %q for the server %s, which is not in %s%s, expected a pool of the site; "+
 				"correct the name, or add it there", host, n.Host, file.Path, didYouMean(host, hosts(pools)))
 		}
 	}
@@ -114,9 +114,9 @@ func (r *reader) checkZoneIDs() {
 		for _, n := range s.watcher.Nodes {
 			f, seen := first[n.Host]
 			if !seen {
-				first[n.Host] = saying{n.Zone, s.path, n.Line}
+				first[n.Host] = saying{n.Zone, s.path, n.ZoneLine}
 			} else if f.zone != n.Zone {
-				r.problems.add(s.path, n.Line, "puts the server %s into the zone %q, while %s says %q, expected the same zone in every "+
+				r.problems.add(s.path, n.ZoneLine, "puts the server %s into the zone %q, while %s says %q, expected the same zone in every "+
 					"file; correct one of the two", n.Host, n.Zone, place(f.path, f.line), f.zone)
 			}
 		}

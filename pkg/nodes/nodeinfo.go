@@ -47,9 +47,9 @@ func (s *section) watchedNode(server entry) {
 			} else if err := checkZone(value); err != nil {
 				s.problems.add(s.path, e.line, "has a bad zone_id for %s: %v; correct the zone_id", server.key, err)
 			}
-			node.Zone = value
+			node.Zone, node.ZoneLine = value, e.line
 		case keyPgpools:
-			node.Pools = s.hosts(e)
+			node.Pools, node.PoolsLine = s.hosts(e), e.line
 		default:
 			s.unknown(e, []string{keyZoneID, keyPgpools})
 		}

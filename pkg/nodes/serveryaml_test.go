@@ -40,7 +40,7 @@ func TestParseServerYAML(t *testing.T) {
 		{"other sections repeat keys", "a: 1\na: 2\n? [x]\n: y\n" + on, defaults(func(*Watcher) {}), ""},
 		{
 			"mark and CRLF", byteOrderMark + "# 一\r\npg_watcher:\r\n  inactive_failover: 0\r\n  pg_node_info:\r\n    h: {zone_id: z}\r\n",
-			defaults(func(w *Watcher) { w.Nodes = []WatchedNode{{"h", "z", nil, 5}} }), "",
+			defaults(func(w *Watcher) { w.Nodes = []WatchedNode{{Host: "h", Zone: "z", Line: 5, ZoneLine: 5}} }), "",
 		},
 		{"mark on the first line", byteOrderMark + "pg_watcher: {inactive_failover: 0}", defaults(func(*Watcher) {}), ""},
 		{"alias", "x: &w {inactive_failover: 0}\npg_watcher: *w\n", defaults(func(*Watcher) {}), ""},

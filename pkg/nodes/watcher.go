@@ -48,7 +48,8 @@ type WatchedNode struct {
 	Host  string
 	Zone  string   // zone_id
 	Pools []string // pgpools: the pools to be moved with this server, in the order of the file
-	Line  int      // where the server stands, from 1
+	// The lines where the server, its zone_id and its pgpools stand, from 1; 0 for a key that is not there.
+	Line, ZoneLine, PoolsLine int
 }
 
 // SyncNeeded returns how many standbys must have flushed a commit before it returns: N for "any N", 0 for "all",

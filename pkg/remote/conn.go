@@ -109,7 +109,10 @@ func (c *conn) pumpOut() {
 		select {
 		case b := <-c.out:
 			n, err := c.stream.Write(b)
-			if errors.Is(err, io.EOF) {
+			switch {
+			case err != nil && c.stream.end != nil:
+				err = c.endOf(io.ErrClosedPipe) // a command that has ended says why
+			case errors.Is(err, io.EOF):
 				err = io.ErrClosedPipe
 			}
 			select {
