@@ -189,11 +189,12 @@ func TestLabDefaultRegion(t *testing.T) {
 	})
 	t.Run("scripts refuse what makes no sense", func(t *testing.T) {
 		for script, exit := range map[string]int{
-			"/pitrix/upgrade/update.sh":                                                                2,
-			"/pitrix/upgrade/update.sh -f all nonsense":                                                2,
-			"/pitrix/upgrade/update.sh -x all pitrix-global":                                           2,
-			"/pitrix/upgrade/build_global_conf.sh all":                                                 2,
-			": >/pitrix/conf/variables/global/server.yaml.empty; /pitrix/upgrade/build_global_conf.sh": 1,
+			"/pitrix/upgrade/update.sh":                      2,
+			"/pitrix/upgrade/update.sh -f all nonsense":      2,
+			"/pitrix/upgrade/update.sh -x all pitrix-global": 2,
+			"/pitrix/upgrade/build_global_conf.sh all":       2,
+			": >/pitrix/conf/variables/global/server.yaml.empty; /pitrix/upgrade/build_global_conf.sh;" +
+				" code=$?; rm /pitrix/conf/variables/global/server.yaml.empty; exit $code": 1,
 		} {
 			result, err := r.Firstbox().Exec(within(t), "bash", "-c", script)
 			ok(t, err)

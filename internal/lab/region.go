@@ -34,6 +34,11 @@ func Up(ctx context.Context, spec Spec) (*Region, error) {
 	if err != nil {
 		return nil, err
 	}
+	if spec.Binary != "" {
+		if _, err := os.Stat(spec.Binary); err != nil {
+			return nil, fmt.Errorf("the binary for firstbox: %w", err)
+		}
+	}
 	r := newRegion(spec)
 	if err := r.findImages(ctx); err != nil {
 		return nil, err

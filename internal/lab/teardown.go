@@ -74,24 +74,24 @@ func takeDown(ctx context.Context, region string) error {
 	return nil
 }
 
-// killAll kills everything in the groups, the hosts' own PID 1 first: the kernel
-// then kills the rest of the host, and systemd-nspawn ends by itself.
+// killAll kills everything in the groups: first the hosts' own PID 1, with which the
+// kernel kills the rest of a host and systemd-nspawn ends by itself, and what is left
+// a second later.
 func killAll(ctx context.Context, groups []string) error {
-	giveUp := time.Now().Add(5 * time.Second)
+	const patience = time.Second
+	rest := time.Now().Add(patience)
 	return waitFor(ctx, "the hosts' processes to die", 20*time.Second, func(context.Context) error {
 		pids := processesIn(groups)
 		if len(pids) == 0 {
 			return nil
 		}
 		for _, pid := range pids {
-			ns := namespacePIDs(pid)
-			isInit := len(ns) > 1 && ns[len(ns)-1] == "1"
-			if isInit || time.Now().After(giveUp) {
+			if _, isInit := initOf([]int{pid}); isInit {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+				rest = time.Now().Add(patience)
+			} else if time.Now().After(rest) {
 				_ = syscall.Kill(pid, syscall.SIGKILL)
 			}
-		}
-		if _, found := initOf(pids); !found { // systemd-nspawn that has not started its host yet, or is stuck
-			giveUp = time.Now().Add(-time.Second)
 		}
 		return fmt.Errorf("%d left, among them %q", len(pids), commandLine(pids[0]))
 	})

@@ -33,6 +33,9 @@ func (s *Server) Connect(ctx context.Context) (*pgconn.PgConn, error) {
 	return nil, err
 }
 
+// ErrNoPassword is returned, beside the server's refusal, when the pgpass file has no password for it.
+var ErrNoPassword = errors.New("no password at hand")
+
 // noSocket is what the relay's shell says when postmaster.pid names no socket directory.
 const noSocket = "PostgreSQL has no Unix socket"
 
@@ -57,7 +60,11 @@ func (s *Server) connect(ctx context.Context, family string) (*pgconn.PgConn, er
 	}
 	cfg.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) { return s.relay(ctx, family) }
 	cfg.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
-	return pgconn.ConnectConfig(ctx, cfg)
+	conn, err := pgconn.ConnectConfig(ctx, cfg)
+	if err != nil && cfg.Password == "" && s.wantsPassword(err) {
+		return nil, fmt.Errorf("%w: %w", ErrNoPassword, err)
+	}
+	return conn, err
 }
 
 // dsn is a connection string. Inside SSH, encryption is only wanted by servers that insist on it (hostssl in pg_hba).

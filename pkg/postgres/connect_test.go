@@ -58,7 +58,7 @@ func TestConnect(t *testing.T) {
 		{name: "peer", unix: peer},
 		{name: "password on the socket", unix: password, pgpass: "db1:*:*:postgres:s3cret"},
 		{name: "peer refused, password over TCP", unix: noPeer, tcp: password, pgpass: "db1:5433:*:postgres:s3cret", located: true},
-		{name: "another port's password is not used", unix: noPeer, tcp: password, pgpass: "db1:5432:*:postgres:s3cret", located: true, want: `PostgreSQL refused the password of user "postgres"`},
+		{name: "another port's password is not used", unix: noPeer, tcp: password, pgpass: "db1:5432:*:postgres:s3cret", located: true, want: `PostgreSQL wants a password for user "postgres", and there is none for it`},
 		{name: "wrong password", unix: noPeer, tcp: password, pgpass: "db1:*:*:postgres:wrong", located: true, want: `PostgreSQL refused the password of user "postgres"`},
 		{name: "starting", unix: postgrestest.Backend{Refuse: &postgrestest.Refusal{Code: "57P03", Message: "the database system is starting up"}}, want: "PostgreSQL lets nobody in yet: the database system is starting up"},
 		{name: "full", unix: postgrestest.Backend{Refuse: &postgrestest.Refusal{Code: "53300", Message: "sorry, too many clients already"}}, want: "PostgreSQL is alive, but has no connection left: sorry, too many clients already"},

@@ -19,6 +19,11 @@ func Explain(host string, s Settings, err error, waited time.Duration) *cluster.
 	var pg *pgconn.PgError
 	var unreachable *remote.Unreachable
 	switch {
+	case errors.As(err, &pg) && pg.Code == "28P01" && errors.Is(err, ErrNoPassword):
+		return &cluster.Failure{
+			Message: fmt.Sprintf("PostgreSQL wants a password for user %q, and there is none for it", s.user()),
+			Hint:    fmt.Sprintf("add a line to ~/.pgpass, mode 0600: %s:*:*:%s:PASSWORD; or allow peer authentication in its pg_hba.conf", host, s.user()),
+		}
 	case errors.As(err, &pg):
 		return explainRefusal(host, s, pg)
 	case errors.As(err, &unreachable):

@@ -145,7 +145,8 @@ func (p *progress) notConnected(err error) *Unreachable {
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return p.say(err, "add it to /etc/hosts, or HostName to ~/.ssh/config", "unknown host name %s", p.target.host)
 	case errors.As(err, &dns):
-		return p.say(err, "does the name server answer? see /etc/resolv.conf", "the name %s could not be looked up: %s", p.target.host, dns.Err)
+		return p.say(err, "add it to /etc/hosts, or HostName to ~/.ssh/config, or see why the name server in /etc/resolv.conf is silent",
+			"unknown host name %s: it is not in /etc/hosts, and no name server answered", p.target.host)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return p.say(err, "is sshd running on it? systemctl status ssh", "connection refused at %s", p.addr)
 	case errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH):

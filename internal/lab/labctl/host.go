@@ -56,7 +56,6 @@ func hostCommands() map[string]hostCommand {
 		"stop":         service((*lab.Host).Stop),
 		"start":        service((*lab.Host).Start),
 		"kill-service": service((*lab.Host).KillService),
-		"push":         {}, // its host comes second; see onHost
 	}
 }
 
@@ -68,9 +67,6 @@ func onHost(ctx context.Context, verb string, command hostCommand, args []string
 		return err
 	}
 	args = flags.Args()
-	if verb == "push" {
-		return push(ctx, *name, args)
-	}
 	if len(args) < 1+command.min || command.max >= 0 && len(args) > 1+command.max {
 		fmt.Fprintf(os.Stderr, "usage: labctl %s [-name REGION] HOST %s\n", verb, command.usage)
 		return errUsage
@@ -127,13 +123,19 @@ func cut(ctx context.Context, region *lab.Region, host *lab.Host, args []string)
 	return host.CutFrom(ctx, other)
 }
 
-func push(ctx context.Context, name string, args []string) error {
+func push(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("labctl push", flag.ContinueOnError)
+	name := flags.String("name", "region", "region `name`")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	args = flags.Args()
 	if len(args) != 2 || !strings.Contains(args[1], ":") {
 		fmt.Fprintln(os.Stderr, "usage: labctl push [-name REGION] FILE HOST:PATH")
 		return errUsage
 	}
 	hostName, path, _ := strings.Cut(args[1], ":")
-	_, host, err := find(name, hostName)
+	_, host, err := find(*name, hostName)
 	if err != nil {
 		return err
 	}

@@ -78,6 +78,8 @@ func dispatch(ctx context.Context, args []string) error {
 		return down(ctx, rest)
 	case "status":
 		return status(rest)
+	case "push":
+		return push(ctx, rest)
 	}
 	if run, ok := hostCommands()[verb]; ok {
 		return onHost(ctx, verb, run, rest)
