@@ -114,18 +114,18 @@ func (a *app) log(host, command string) {
 	fmt.Fprintf(a.err, "pgctl: %s: %s\n", host, command)
 }
 
-// terminal is standard output when that is a terminal, and its size.
-func (a *app) terminal() (width, height int, ok bool) {
+// terminal tells whether standard output is a terminal, and how many lines it has.
+func (a *app) terminal() (height int, ok bool) {
 	file, isFile := a.out.(*os.File)
 	if !isFile || !term.IsTerminal(int(file.Fd())) {
-		return 0, 0, false
+		return 0, false
 	}
-	width, height, err := term.GetSize(int(file.Fd()))
-	return width, height, err == nil
+	_, height, err := term.GetSize(int(file.Fd()))
+	return height, err == nil
 }
 
 // painter colours when standard output is a terminal that shows colours and nobody said no (no-color.org).
 func (a *app) painter() painter {
-	_, _, isTerminal := a.terminal()
+	_, isTerminal := a.terminal()
 	return painter{on: isTerminal && !a.noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
 }

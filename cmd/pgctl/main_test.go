@@ -54,14 +54,6 @@ func TestEveryCommand(t *testing.T) {
 	walk(root)
 }
 
-// pgctlHere runs the program in this process.
-func pgctlHere(t *testing.T, args ...string) (stdout, stderr string, code int) {
-	t.Helper()
-	var out, errOut bytes.Buffer
-	code = run(t.Context(), args, strings.NewReader(""), &out, &errOut)
-	return out.String(), errOut.String(), code
-}
-
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -21,7 +21,7 @@ func (s *screen) redraw(title string, draw func(*app) error) error {
 	if err := draw(s.app.writingTo(&frame)); err != nil {
 		return err
 	}
-	_, height, terminal := s.app.terminal()
+	height, terminal := s.app.terminal()
 	if !terminal || s.app.output == "json" || s.app.output == "yaml" {
 		_, err := s.app.out.Write(frame.Bytes())
 		return err

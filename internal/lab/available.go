@@ -59,7 +59,7 @@ func Available() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	for _, p := range probes() {
-		if _, err := run(ctx, "unshare", "--mount", "--net", "--pid", "--fork", "sh", "-c", p.script); err != nil {
+		if err := run(ctx, "unshare", "--mount", "--net", "--pid", "--fork", "sh", "-c", p.script); err != nil {
 			said := err.Error()
 			return fmt.Errorf("the lab cannot %s here (%s): run it on a machine or virtual machine of its own, not in a container",
 				p.what, said[strings.LastIndexByte(said, '\n')+1:])

@@ -60,10 +60,12 @@ func (h *Host) clearRemains(ctx context.Context) error {
 // namespace. It outlives this process.
 func (h *Host) start() error {
 	dirs := dirsOf(h.region.Name(), h.Name())
-	argv := []string{"nsenter", "--net=/run/netns/" + netnsName(h.region.Name()),
+	argv := []string{
+		"nsenter", "--net=/run/netns/" + netnsName(h.region.Name()),
 		"systemd-nspawn", "--quiet", "--directory=" + dirs.root, "--machine=" + h.Name(), "--hostname=" + h.Name(),
 		"--register=no", "--keep-unit", "--network-bridge=" + bridge, "--console=read-only",
-		"--link-journal=no", "--resolv-conf=off", "--timezone=off"}
+		"--link-journal=no", "--resolv-conf=off", "--timezone=off",
+	}
 	if h.spec.server {
 		argv = append(argv, "--bind="+dirs.data+":"+h.region.spec.flavour().dataFS)
 	}

@@ -55,15 +55,17 @@ func (r *Region) createCluster(ctx context.Context) error {
 	if err := os.WriteFile(script, []byte(initdbScript), 0o700); err != nil {
 		return err
 	}
-	argv := []string{"systemd-nspawn", "--quiet", "--directory=" + first.root, "--register=no", "--keep-unit", "--as-pid2",
+	argv := []string{
+		"systemd-nspawn", "--quiet", "--directory=" + first.root, "--register=no", "--keep-unit", "--as-pid2",
 		"--console=pipe", "--private-network", "--resolv-conf=off", "--timezone=off", "--link-journal=no",
 		"--bind=" + first.data + ":" + f.dataFS,
 		"--setenv=LANG=C.UTF-8", "--setenv=PGBIN=" + f.binDir, "--setenv=PGDATA=" + f.dataDir, fmt.Sprintf("--setenv=PGPORT=%d", f.port),
 		"--setenv=APP_PASSWORD=" + AppPassword, "--setenv=POOL_PASSWORD=" + PoolPassword,
 		"--setenv=REPLICATOR_PASSWORD=" + ReplicatorPassword, "--setenv=STANDBYS=" + strings.Join(r.spec.servers()[1:], " "),
 		"--setenv=STANDBY_SETTINGS=-c " + strings.Join(standbySettings[:], " -c "),
-		"/bin/sh", "-eu", "/root/initdb.sh"}
-	if _, err := run(ctx, inGroups(cgroupDirs(r.Name(), master), argv...)...); err != nil {
+		"/bin/sh", "-eu", "/root/initdb.sh",
+	}
+	if err := run(ctx, inGroups(cgroupDirs(r.Name(), master), argv...)...); err != nil {
 		return fmt.Errorf("create the cluster: %w", err)
 	}
 	if err := os.Remove(script); err != nil {
@@ -71,7 +73,7 @@ func (r *Region) createCluster(ctx context.Context) error {
 	}
 	for _, name := range r.spec.servers()[1:] {
 		other := dirsOf(r.Name(), name)
-		if _, err := run(ctx, "cp", "-a", first.data+"/.", other.data); err != nil {
+		if err := run(ctx, "cp", "-a", first.data+"/.", other.data); err != nil {
 			return fmt.Errorf("%s: copy the cluster: %w", name, err)
 		}
 		slots, _ := filepath.Glob(filepath.Join(other.data, filepath.Base(f.dataDir), "pg_replslot", "*"))

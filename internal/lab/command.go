@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// run runs a command of this machine and returns its standard output. The error
-// carries what the command said.
-func run(ctx context.Context, argv ...string) (string, error) {
+// run runs a command of this machine. The error carries what the command said.
+func run(ctx context.Context, argv ...string) error {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -20,9 +19,9 @@ func run(ctx context.Context, argv ...string) (string, error) {
 		if said == "" {
 			said = strings.TrimSpace(stdout.String())
 		}
-		return stdout.String(), fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, lastLines(said, 5))
+		return fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, lastLines(said, 5))
 	}
-	return stdout.String(), nil
+	return nil
 }
 
 func lastLines(text string, n int) string {

@@ -21,9 +21,19 @@ const Postmaster = "postmaster"
 const Everything = ""
 
 // Stop stops a service ("postgresql", "pgpool2", "supervisor", "ssh", or a program
-// of supervisor such as "pg_watcher") in good order.
+// of supervisor such as "pg_watcher") in good order, and returns when its processes
+// are gone: an init script may return before, and a start would then be refused.
 func (h *Host) Stop(ctx context.Context, service string) error {
-	return h.service(ctx, "stop", service)
+	if err := h.service(ctx, "stop", service); err != nil {
+		return err
+	}
+	match := serviceProcesses(service)
+	return waitFor(ctx, h.Name()+": "+service+" to stop", 30*time.Second, func(context.Context) error {
+		if left := h.processes(match); len(left) > 0 && service != "ssh" { // sessions outlive sshd
+			return fmt.Errorf("%d processes are left", len(left))
+		}
+		return nil
+	})
 }
 
 // Start starts a service.

@@ -78,8 +78,10 @@ func (h *Host) Command(ctx context.Context, argv ...string) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	enter := []string{"nsenter", "--target", fmt.Sprint(pid), "--all", "--root", "--wdns=/",
-		"env", "-i", hostPath, "HOME=/root", "USER=root", "LOGNAME=root", "SHELL=/bin/bash", "LANG=C.UTF-8", "TERM=" + terminal()}
+	enter := []string{
+		"nsenter", "--target", fmt.Sprint(pid), "--all", "--root", "--wdns=/",
+		"env", "-i", hostPath, "HOME=/root", "USER=root", "LOGNAME=root", "SHELL=/bin/bash", "LANG=C.UTF-8", "TERM=" + terminal(),
+	}
 	argv = inGroups(groupsOf(pid), append(enter, argv...)...)
 	return exec.CommandContext(ctx, argv[0], argv[1:]...), nil
 }

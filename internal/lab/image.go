@@ -3,6 +3,7 @@ package lab
 import (
 	"bytes"
 	"context"
+	"errors"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
@@ -65,7 +66,7 @@ func buildImage(ctx context.Context, dir string) error {
 		argv = append(argv, "--dpkgopt=path-exclude="+path)
 	}
 	argv = append(argv, suite, dir)
-	if _, err := run(ctx, argv...); err != nil {
+	if err := run(ctx, argv...); err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "unshare", "--mount", "chroot", dir, "/bin/sh", "-eu")
@@ -119,7 +120,7 @@ func lockFile(path string) (unlock func(), err error) {
 	}
 	for {
 		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX)
-		if err != syscall.EINTR {
+		if !errors.Is(err, syscall.EINTR) {
 			break
 		}
 	}

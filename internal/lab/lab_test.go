@@ -230,7 +230,7 @@ func TestLabDefaultRegion(t *testing.T) {
 	assertWorks(t, r)
 }
 
-func TestLabVariants(t *testing.T) {
+func TestMatrixRegions(t *testing.T) {
 	for _, spec := range []Spec{
 		{Name: "test-three", Servers: 3, HAOn: true},
 		{Name: "test-pools", OwnPools: true},

@@ -39,7 +39,7 @@ func createNetwork(ctx context.Context, region string) error {
 		{"ip", "netns", "exec", ns, "nft", nftRules},
 	}
 	for _, step := range steps {
-		if _, err := run(ctx, step...); err != nil {
+		if err := run(ctx, step...); err != nil {
 			return fmt.Errorf("network of region %s: %w", region, err)
 		}
 	}
@@ -50,13 +50,11 @@ func removeNetwork(ctx context.Context, region string) error {
 	if _, err := os.Stat(filepath.Join("/run/netns", netnsName(region))); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	_, err := run(ctx, "ip", "netns", "delete", netnsName(region))
-	return err
+	return run(ctx, "ip", "netns", "delete", netnsName(region))
 }
 
 func hasPort(ctx context.Context, region, host string) bool {
-	_, err := run(ctx, "ip", "-n", netnsName(region), "link", "show", port(host))
-	return err == nil
+	return run(ctx, "ip", "-n", netnsName(region), "link", "show", port(host)) == nil
 }
 
 // Cut takes the host off the network: its link stays up, and nothing passes. A
@@ -84,7 +82,7 @@ func (h *Host) CutFrom(ctx context.Context, other *Host) error {
 
 func (h *Host) plug(ctx context.Context, how ...string) error {
 	argv := append([]string{"ip", "-n", netnsName(h.region.Name()), "link", "set", port(h.Name())}, how...)
-	if _, err := run(ctx, argv...); err != nil {
+	if err := run(ctx, argv...); err != nil {
 		return fmt.Errorf("%s: network: %w", h.Name(), err)
 	}
 	return nil
@@ -95,7 +93,7 @@ func (h *Host) plug(ctx context.Context, how ...string) error {
 func (h *Host) oneWay(ctx context.Context, verb string, other *Host) error {
 	element := fmt.Sprintf(`{ "%s" . "%s" }`, port(h.Name()), port(other.Name()))
 	argv := []string{"ip", "netns", "exec", netnsName(h.region.Name()), "nft", verb, "element", "bridge", "lab", "oneway", element}
-	if _, err := run(ctx, argv...); err != nil {
+	if err := run(ctx, argv...); err != nil {
 		return fmt.Errorf("%s: one way to %s: %w", h.Name(), other.Name(), err)
 	}
 	return nil

@@ -182,7 +182,7 @@ func (r *Region) makeKey(ctx context.Context, host string) error {
 	}
 	for _, path := range paths {
 		argv := []string{"chroot", dirsOf(r.Name(), host).root, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "root@" + host, "-f", path}
-		if _, err := run(ctx, argv...); err != nil {
+		if err := run(ctx, argv...); err != nil {
 			return fmt.Errorf("%s: %w", host, err)
 		}
 	}

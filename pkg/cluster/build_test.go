@@ -70,10 +70,10 @@ func down(s *cluster.Server) {
 	s.Data.Postmaster = cluster.Process{}
 }
 
-// promote makes a server a master on the given timeline, forked at the given position.
-func promote(s *cluster.Server, to cluster.Timeline, fork, position string) {
-	history := append(cluster.History{}, s.Data.Histories[to-1]...)
-	s.Data.Histories[to] = append(history, cluster.Fork{Parent: to - 1, At: lsn(fork)})
+// promote makes a server a master on timeline 2, forked at 0/5000100.
+func promote(s *cluster.Server, position string) {
+	const to = 2
+	s.Data.Histories[to] = cluster.History{{Parent: 1, At: lsn("0/5000100")}}
 	s.Data.State, s.Data.Timeline = "in production", to
 	s.SQL.InRecovery, s.SQL.Receiver, s.SQL.Received, s.SQL.ReplayAge = false, nil, 0, nil
 	s.SQL.Timeline, s.SQL.Position = to, lsn(position)

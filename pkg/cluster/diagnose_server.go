@@ -59,7 +59,7 @@ func (d *diagnosis) standby(srv *Server, st Standing) {
 		if r := srv.SQL.Receiver; r != nil {
 			message = fmt.Sprintf("receives no WAL: its WAL receiver is %s", r.Status)
 		}
-		d.critical(StandbyNotStreaming, srv.Host, d.whyNotStreaming(srv), "%s%s", message, d.waitingFor(srv))
+		d.critical(StandbyNotStreaming, srv.Host, d.whyNotStreaming(), "%s%s", message, d.waitingFor(srv))
 	}
 	switch {
 	case srv.SQL.Paused:
@@ -77,7 +77,7 @@ func (d *diagnosis) standby(srv *Server, st Standing) {
 }
 
 // whyNotStreaming is the remedy for a standby without a stream.
-func (d *diagnosis) whyNotStreaming(srv *Server) string {
+func (d *diagnosis) whyNotStreaming() string {
 	if d.view.Master == "" {
 		return "it has no master to follow: see to that first"
 	}

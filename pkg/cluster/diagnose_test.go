@@ -31,7 +31,7 @@ func TestDiagnose(t *testing.T) {
 		},
 		{
 			name:   "old master stopped after a promotion is not to be started",
-			change: func(s *cluster.Snapshot) { down(&s.Servers[0]); promote(&s.Servers[1], 2, "0/5000100", "0/5000200") },
+			change: func(s *cluster.Snapshot) { down(&s.Servers[0]); promote(&s.Servers[1], "0/5000200") },
 			master: "db2", want: []string{
 				"critical pgpool-wrong-backend db1", "critical pgpool-wrong-backend db2", "critical postgres-down db1",
 				"warning pg-master-file-stale db1", "warning pg-master-file-stale db2",
@@ -150,7 +150,7 @@ func TestDiagnose(t *testing.T) {
 		},
 		{
 			name:   "two masters",
-			change: func(s *cluster.Snapshot) { promote(&s.Servers[1], 2, "0/5000100", "0/5000200") },
+			change: func(s *cluster.Snapshot) { promote(&s.Servers[1], "0/5000200") },
 			want:   []string{"critical split-brain -"}, says: "db1 on timeline 1 at 0/5000100, db2 on timeline 2 at 0/5000200",
 		},
 		{

@@ -20,7 +20,7 @@ func record(moment byte) []byte {
 func forked() (snap cluster.Snapshot, old, master *cluster.Server) {
 	snap = region(3)
 	old, master = &snap.Servers[0], &snap.Servers[1]
-	promote(master, 2, "0/5000100", "0/6000000")
+	promote(master, "0/6000000")
 	down(old)
 	third := &snap.Servers[2]
 	third.Data.Histories[2] = cluster.History{{Parent: 1, At: lsn("0/5000100")}}

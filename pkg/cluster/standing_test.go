@@ -27,7 +27,7 @@ func TestStanding(t *testing.T) {
 
 func TestLagIsUnknownWithoutOneMaster(t *testing.T) {
 	snap := region(3)
-	promote(&snap.Servers[1], 2, "0/5000100", "0/5000200")
+	promote(&snap.Servers[1], "0/5000200")
 	if st := snap.View().Standings[2]; st.LagBytes != nil || st.LagTime != nil {
 		t.Errorf("lag against two masters: %v, %v", st.LagBytes, st.LagTime)
 	}

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -54,7 +55,7 @@ func TestEachAfterCancelStillCallsAll(t *testing.T) {
 	cancel()
 	errs := Each(ctx, make([]int, 5), 2, time.Second, func(ctx context.Context, _ int) error { return ctx.Err() })
 	for i, err := range errs {
-		if err != context.Canceled {
+		if !errors.Is(err, context.Canceled) {
 			t.Errorf("call %d: %v", i, err)
 		}
 	}

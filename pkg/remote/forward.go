@@ -33,7 +33,7 @@ type forwarded struct {
 }
 
 func (f *forwarded) kill() {
-	f.Conn.Close()
+	f.Close()
 	f.client.drop()
 }
 
