@@ -3,10 +3,10 @@ package lab
 import (
 	"bytes"
 	"context"
-	"errors"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
