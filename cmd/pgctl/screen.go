@@ -36,11 +36,11 @@ func (s *screen) redraw(title string, draw func(*app) error) error {
 		out.WriteString("\x1b[2J") // clear, once
 		s.started = true
 	}
-	out.WriteString("\x1b[H") // home; then clear what is left of each line, and what is below
+	out.WriteString("\x1b[H\x1b[?7l") // home, long lines are cut; then clear what is left of each line, and what is below
 	for _, line := range lines {
 		out.WriteString(line + "\x1b[K\n")
 	}
-	out.WriteString("\x1b[J")
+	out.WriteString("\x1b[J\x1b[?7h")
 	_, err := io.WriteString(s.app.out, out.String())
 	return err
 }

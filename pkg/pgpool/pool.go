@@ -1,6 +1,7 @@
 package pgpool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,17 +24,10 @@ type Settings struct {
 }
 
 // ConfPath is where pgpool.conf is.
-func (s Settings) ConfPath() string { return orDefault(s.Conf, "/etc/pgpool2/pgpool.conf") }
+func (s Settings) ConfPath() string { return cmp.Or(s.Conf, "/etc/pgpool2/pgpool.conf") }
 
 // Unit is the pool's service.
-func (s Settings) Unit() string { return orDefault(s.Service, "pgpool2") }
-
-func orDefault(value, fallback string) string {
-	if value == "" {
-		return fallback
-	}
-	return value
-}
+func (s Settings) Unit() string { return cmp.Or(s.Service, "pgpool2") }
 
 // ErrNotListening is returned when nothing accepts connections on the pool's port.
 var ErrNotListening = errors.New("nothing listens on pgpool's port")
@@ -42,7 +36,7 @@ var ErrNotListening = errors.New("nothing listens on pgpool's port")
 // restarted: a reload leaves an existing backend as it is, without a word. passwords is the pool_passwd file, "" when
 // it is not at hand.
 func Running(ctx context.Context, host remote.Host, s Settings, conf *Conf, passwords string) ([]cluster.Backend, error) {
-	user := orDefault(s.User, conf.Get("sr_check_user", ""))
+	user := cmp.Or(s.User, conf.Get("sr_check_user", ""))
 	address := net.JoinHostPort(listenAddress(conf), conf.Get("port", "9999"))
 	conn, err := host.Dial(ctx, "tcp", address)
 	if err != nil {
@@ -77,7 +71,7 @@ func config(host, user string, s Settings, conf *Conf, passwords string) (*pgcon
 		return nil, fmt.Errorf("cannot read the connection settings for pgpool on %s: %w", host, err)
 	}
 	cfg.User = user
-	cfg.Database = orDefault(s.DBName, conf.Get("sr_check_database", "postgres"))
+	cfg.Database = cmp.Or(s.DBName, conf.Get("sr_check_database", "postgres"))
 	if cfg.Password == "" && user == conf.Get("sr_check_user", "") {
 		cfg.Password = checkPassword(conf, passwords, user)
 	}

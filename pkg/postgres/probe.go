@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -134,7 +135,7 @@ func (a *answer) standby(in *cluster.Instance) {
 	if r := a.Receiver; r != nil {
 		in.Timeline = max(in.Timeline, cluster.Timeline(r.ReceivedTLI))
 		in.Receiver = &cluster.Receiver{
-			Status: r.Status, SenderHost: orDefault(r.SenderHost, keyword(r.ConnInfo, "host")),
+			Status: r.Status, SenderHost: cmp.Or(r.SenderHost, keyword(r.ConnInfo, "host")),
 			ApplicationName: keyword(r.ConnInfo, "application_name"), Slot: r.SlotName,
 		}
 	}

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	_ "embed"
 	"strconv"
 
@@ -18,9 +19,9 @@ type Settings struct {
 	Service string // default: Debian's instance unit for a Debian cluster, else "postgresql"
 }
 
-func (s Settings) osUser() string { return orDefault(s.OSUser, "postgres") }
-func (s Settings) user() string   { return orDefault(s.User, "postgres") }
-func (s Settings) dbName() string { return orDefault(s.DBName, "postgres") }
+func (s Settings) osUser() string { return cmp.Or(s.OSUser, "postgres") }
+func (s Settings) user() string   { return cmp.Or(s.User, "postgres") }
+func (s Settings) dbName() string { return cmp.Or(s.DBName, "postgres") }
 
 // PortText is the port for a command line, "" when it is to be found out.
 func (s Settings) PortText() string {
@@ -28,13 +29,6 @@ func (s Settings) PortText() string {
 		return ""
 	}
 	return strconv.Itoa(s.Port)
-}
-
-func orDefault(value, fallback string) string {
-	if value == "" {
-		return fallback
-	}
-	return value
 }
 
 // Server is one PostgreSQL server on a host.

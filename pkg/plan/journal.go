@@ -1,0 +1,99 @@
+package plan
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Journal keeps what a run set out to do and how far it came.
+type Journal interface {
+	Begin(p Plan) error // before the first change
+	Done(s Step) error
+	End() error // the plan came to its end
+}
+
+// File is a Journal in one file, written whole at each change: to a temporary file beside it, synced and renamed, so that a
+// power failure leaves the old state or the new one. A plan that came to its end leaves no file.
+type File struct {
+	Path  string
+	state record
+}
+
+// record is the content of the file.
+type record struct {
+	Plan Plan     `json:"plan"`
+	Done []string `json:"done"` // IDs of steps
+}
+
+// Unfinished reads the plan that an earlier run left at path and how many of its steps were done; nil when there is none.
+func Unfinished(path string) (*Plan, int, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	var r record
+	if err := json.Unmarshal(data, &r); err != nil {
+		return nil, 0, fmt.Errorf("%s: not a journal of pgctl (%w); look at it, then move it away", path, err)
+	}
+	return &r.Plan, len(r.Done), nil
+}
+
+// Begin writes the plan.
+func (f *File) Begin(p Plan) error {
+	f.state = record{Plan: p, Done: []string{}}
+	return f.write()
+}
+
+// Done notes one step.
+func (f *File) Done(s Step) error {
+	f.state.Done = append(f.state.Done, s.ID)
+	return f.write()
+}
+
+// End removes the file.
+func (f *File) End() error {
+	if err := os.Remove(f.Path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(f.Path))
+}
+
+func (f *File) write() error {
+	data, err := json.MarshalIndent(f.state, "", "  ")
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(f.Path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(dir, filepath.Base(f.Path)+".")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name())
+	_, errWrite := temp.Write(append(data, '\n'))
+	if err := errors.Join(errWrite, temp.Sync(), temp.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(temp.Name(), f.Path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}

@@ -1,0 +1,39 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Plan is a list of steps in the order in which they are run.
+type Plan struct {
+	Name  string            `json:"name"`            // the command, such as "pgpool sync"
+	Facts map[string]string `json:"facts,omitempty"` // what the plan was made for and its guard holds it to, such as master=db1
+	Steps []Step            `json:"steps"`
+}
+
+// Step is one change of one host. It holds no secret: plans are printed and kept.
+type Step struct {
+	ID   string            `json:"id"`             // unique in the plan, and the same each time it is made anew
+	Verb string            `json:"verb"`           // which Handler does it
+	Host string            `json:"host"`           // where
+	Args map[string]string `json:"args,omitempty"` // what the Handler needs to know
+	Text string            `json:"text"`           // what is done, one sentence for the operator, without the host
+	Why  string            `json:"why,omitempty"`  // the reason, where the sentence leaves one open
+}
+
+// Check refuses a plan that cannot be run as it is written: two steps of one ID, or a verb that nobody does.
+func (p Plan) Check(handlers map[string]Handler) error {
+	seen := map[string]bool{}
+	var errs []error
+	for _, s := range p.Steps {
+		if seen[s.ID] {
+			errs = append(errs, fmt.Errorf("plan %s: two steps are called %s", p.Name, s.ID))
+		}
+		seen[s.ID] = true
+		if handlers[s.Verb] == nil {
+			errs = append(errs, fmt.Errorf("plan %s: step %s: nobody does %q", p.Name, s.ID, s.Verb))
+		}
+	}
+	return errors.Join(errs...)
+}

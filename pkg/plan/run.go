@@ -1,0 +1,188 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Handler does the steps of one verb.
+type Handler interface {
+	// Done tells whether the step's effect is there. It changes nothing.
+	Done(ctx context.Context, s Step) (bool, error)
+	// Do brings the effect about. It is called when Done said no, and again after an interruption.
+	Do(ctx context.Context, s Step) error
+}
+
+// State is how far a step is.
+type State string
+
+// The states of a step. Skipped means that its effect was there already.
+const (
+	Waiting  State = "waiting"
+	Running  State = "running"
+	Skipped  State = "already done"
+	Finished State = "done"
+	Failed   State = "failed"
+)
+
+// Runner runs plans.
+type Runner struct {
+	Handlers map[string]Handler
+	// Guard is asked before each step whether the plan still applies; nil is no guard. Its error is the reason.
+	Guard func(ctx context.Context, p Plan) error
+	// Journal keeps the plan and its progress; nil keeps nothing.
+	Journal Journal
+	// Report is told of every change of a step's state; nil is nobody. It may not block.
+	Report func(s Step, state State, err error)
+	// Proof is how long after Do a step's effect may take to show, and Poll how often it is looked for.
+	Proof, Poll time.Duration
+	// Sleep waits; nil is time.Sleep, ended by the context.
+	Sleep func(ctx context.Context, d time.Duration)
+}
+
+// ErrGuard is returned, beside the guard's reason, when a plan no longer applies to the world that it was made for.
+var ErrGuard = errors.New("the plan no longer applies")
+
+// ErrUnproven is returned when a step was done and its effect did not show.
+var ErrUnproven = errors.New("it was done, but its effect does not show")
+
+// Stopped is returned when a plan did not come to its end.
+type Stopped struct {
+	Plan    Plan
+	Done    int  // so many steps, from the first, are done or were so already
+	Changed bool // something was changed, or may have been
+	Err     error
+}
+
+// Error says where the plan stopped and why.
+func (e *Stopped) Error() string {
+	if e.Done == len(e.Plan.Steps) {
+		return fmt.Sprintf("%s: %v", e.Plan.Name, e.Err)
+	}
+	s := e.Plan.Steps[e.Done]
+	return fmt.Sprintf("step %d of %d, %s: %s: %v", e.Done+1, len(e.Plan.Steps), s.Host, s.Text, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *Stopped) Unwrap() error { return e.Err }
+
+// Run runs the steps that are not done yet, in order. The end of ctx ends it after the running step: a step that has
+// begun is brought to its end. An error is a *Stopped, but for a plan that Check refuses and a journal that cannot be begun.
+func (r *Runner) Run(ctx context.Context, p Plan) error {
+	if err := p.Check(r.Handlers); err != nil {
+		return err
+	}
+	if r.Journal != nil {
+		if err := r.Journal.Begin(p); err != nil {
+			return fmt.Errorf("nothing was changed, as the journal cannot be written: %w", err)
+		}
+	}
+	changed := false
+	for i, s := range p.Steps {
+		did, err := r.step(ctx, p, s)
+		changed = changed || did
+		if err != nil {
+			r.report(s, Failed, err)
+			return &Stopped{Plan: p, Done: i, Changed: changed, Err: err}
+		}
+		if r.Journal != nil {
+			if err := r.Journal.Done(s); err != nil {
+				return &Stopped{Plan: p, Done: i + 1, Changed: changed, Err: fmt.Errorf("the journal cannot be written: %w", err)}
+			}
+		}
+	}
+	if r.Journal != nil {
+		return r.Journal.End()
+	}
+	return nil
+}
+
+// step runs one step; did tells whether something was, or may have been, changed.
+func (r *Runner) step(ctx context.Context, p Plan, s Step) (did bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	whole := context.WithoutCancel(ctx) // a step that has begun is not cut in half
+	if r.Guard != nil {
+		if err := r.Guard(whole, p); err != nil {
+			return false, fmt.Errorf("%w: %w", ErrGuard, err)
+		}
+	}
+	handler := r.Handlers[s.Verb]
+	done, err := handler.Done(whole, s)
+	if err != nil {
+		return false, err
+	}
+	if done {
+		r.report(s, Skipped, nil)
+		return false, nil
+	}
+	r.report(s, Running, nil)
+	if err := handler.Do(whole, s); err != nil {
+		return true, err
+	}
+	if err := r.prove(whole, handler, s); err != nil {
+		return true, err
+	}
+	r.report(s, Finished, nil)
+	return true, nil
+}
+
+// prove looks for the step's effect until it shows or Proof has passed. An error of the last look is the reason.
+func (r *Runner) prove(ctx context.Context, handler Handler, s Step) error {
+	poll := max(r.Poll, time.Millisecond)
+	for waited := time.Duration(0); ; waited += poll {
+		done, err := handler.Done(ctx, s)
+		if done && err == nil {
+			return nil
+		}
+		if waited >= r.Proof {
+			if err != nil {
+				return fmt.Errorf("%w: %w", ErrUnproven, err)
+			}
+			return ErrUnproven
+		}
+		r.sleep(ctx, poll)
+	}
+}
+
+// Preview asks each step whether it is done and changes nothing: Skipped, or Waiting for what Run would do. What one step's
+// effect makes of the next one's is not foreseen: a step is previewed against the world as it is.
+func (r *Runner) Preview(ctx context.Context, p Plan) ([]State, error) {
+	if err := p.Check(r.Handlers); err != nil {
+		return nil, err
+	}
+	states := make([]State, len(p.Steps))
+	for i, s := range p.Steps {
+		done, err := r.Handlers[s.Verb].Done(ctx, s)
+		if err != nil {
+			return nil, &Stopped{Plan: p, Done: i, Err: err}
+		}
+		states[i] = Waiting
+		if done {
+			states[i] = Skipped
+		}
+	}
+	return states, nil
+}
+
+func (r *Runner) report(s Step, state State, err error) {
+	if r.Report != nil {
+		r.Report(s, state, err)
+	}
+}
+
+func (r *Runner) sleep(ctx context.Context, d time.Duration) {
+	if r.Sleep != nil {
+		r.Sleep(ctx, d)
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
