@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/nodes"
 )
 
@@ -15,6 +16,8 @@ const (
 	exitFailed      = 1
 	exitUsage       = 2   // wrong usage, or a bad input file
 	exitUnhealthy   = 3   // the cluster is not as it should be
+	exitRefused     = 4   // refused, nothing changed: it would lose data or break availability
+	exitPartway     = 5   // stopped part-way; run again to go on
 	exitInterrupted = 130 // by Ctrl-C
 )
 
@@ -55,7 +58,10 @@ func report(ctx context.Context, w io.Writer, err error) int {
 	}
 	var exit *exitError
 	var problems nodes.Problems
+	var refusal *cluster.Refusal
 	switch {
+	case errors.As(err, &refusal):
+		return reportRefusal(w, refusal)
 	case errors.As(err, &exit):
 	case errors.As(err, &problems):
 		exit = &exitError{code: exitUsage, err: err, hint: "correct the inventory, nothing was asked or changed"}
@@ -69,4 +75,19 @@ func report(ctx context.Context, w io.Writer, err error) int {
 		fmt.Fprintf(w, "pgctl: hint: %s\n", exit.hint)
 	}
 	return exit.code
+}
+
+// reportRefusal names every risk at once, each with the flag that accepts it, where one does.
+func reportRefusal(w io.Writer, r *cluster.Refusal) int {
+	for _, risk := range r.Risks {
+		fmt.Fprintf(w, "pgctl: refused: %s\n", risk.Evidence)
+		if risk.Hint != "" {
+			fmt.Fprintf(w, "pgctl: hint: %s\n", risk.Hint)
+		}
+		if risk.Name != "" {
+			fmt.Fprintf(w, "pgctl: hint: to take this risk: --accept=%s\n", risk.Name)
+		}
+	}
+	fmt.Fprintln(w, "pgctl: nothing was changed")
+	return exitRefused
 }

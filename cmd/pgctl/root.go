@@ -26,7 +26,8 @@ func newRootCmd(a *app) *cobra.Command {
 It runs on firstbox, reads the site's inventory and reaches every host over SSH.
 
 Exit codes: 0 done or healthy, 1 failed, 2 wrong usage or bad input file,
-3 the cluster is not as it should be, 130 interrupted.`,
+3 the cluster is not as it should be, 4 refused (nothing changed), 5 stopped part-way (run
+again to go on), 130 interrupted.`,
 		Example: `  pgctl overview
   pgctl overview --watch
   ssh "$(pgctl find-master)"`,
@@ -46,7 +47,7 @@ Exit codes: 0 done or healthy, 1 failed, 2 wrong usage or bad input file,
 		}
 		return nil
 	}
-	root.AddCommand(newOverviewCmd(a), newFindMasterCmd(a), newStatusCmd(a), newVersionCmd(a))
+	root.AddCommand(newOverviewCmd(a), newFindMasterCmd(a), newStatusCmd(a), newPgpoolCmd(a), newVersionCmd(a))
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
 	finish(root)

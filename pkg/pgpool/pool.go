@@ -32,10 +32,23 @@ func (s Settings) Unit() string { return cmp.Or(s.Service, "pgpool2") }
 // ErrNotListening is returned when nothing accepts connections on the pool's port.
 var ErrNotListening = errors.New("nothing listens on pgpool's port")
 
+// ErrNoLogin is returned when pgctl has nobody to log in as, or pgpool refused the login.
+var ErrNoLogin = errors.New("cannot log in through pgpool")
+
 // Running asks the running pgpool for its backends. They differ from the file when it was edited and pgpool not
 // restarted: a reload leaves an existing backend as it is, without a word. passwords is the pool_passwd file, "" when
 // it is not at hand.
 func Running(ctx context.Context, host remote.Host, s Settings, conf *Conf, passwords string) ([]cluster.Backend, error) {
+	session, err := connect(ctx, host, s, conf, passwords)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close(context.WithoutCancel(ctx))
+	return showNodes(ctx, session)
+}
+
+// connect opens a session through the pool, from the pool's own host. The caller closes it.
+func connect(ctx context.Context, host remote.Host, s Settings, conf *Conf, passwords string) (*pgconn.PgConn, error) {
 	user := cmp.Or(s.User, conf.Get("sr_check_user", ""))
 	address := net.JoinHostPort(listenAddress(conf), conf.Get("port", "9999"))
 	conn, err := host.Dial(ctx, "tcp", address)
@@ -47,7 +60,7 @@ func Running(ctx context.Context, host remote.Host, s Settings, conf *Conf, pass
 	}
 	if user == "" {
 		conn.Close()
-		return nil, fmt.Errorf("no user to ask it as: set pgpool.user in pgctl.yaml or sr_check_user in %s", conf.Path)
+		return nil, fmt.Errorf("%w: set pgpool.user in pgctl.yaml or sr_check_user in %s", ErrNoLogin, conf.Path)
 	}
 	cfg, err := config(host.Name(), user, s, conf, passwords)
 	if err != nil {
@@ -57,11 +70,11 @@ func Running(ctx context.Context, host remote.Host, s Settings, conf *Conf, pass
 	cfg.DialFunc = func(context.Context, string, string) (net.Conn, error) { return conn, nil }
 	cfg.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
 	session, err := pgconn.ConnectConfig(ctx, cfg)
-	if err != nil {
-		return nil, err
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && strings.HasPrefix(refused.Code, "28") {
+		return nil, fmt.Errorf("%w as %q: %s", ErrNoLogin, user, refused.Message)
 	}
-	defer session.Close(context.WithoutCancel(ctx))
-	return showNodes(ctx, session)
+	return session, err
 }
 
 // config is the login: the pgpass file's password where it has one, else that of sr_check_user.

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/failover"
+	"github.com/pgctl/pgctl/pkg/observe"
+	"github.com/pgctl/pgctl/pkg/plan"
+	"github.com/pgctl/pgctl/pkg/remote"
+)
+
+// stateDir is where pgctl keeps its journal.
+const stateDir = "/var/lib/pgctl"
+
+// changeOpts are the flags of every command that changes something.
+type changeOpts struct {
+	dryRun bool
+	yes    bool
+	accept []string
+}
+
+func (o *changeOpts) bind(flags *pflag.FlagSet, risks ...string) {
+	flags.BoolVar(&o.dryRun, "dry-run", false, "print the plan, and what of it is done already, and change nothing")
+	flags.BoolVar(&o.yes, "yes", false, "do not ask; needed where there is no terminal to ask on")
+	flags.StringArrayVar(&o.accept, "accept", nil, "accept a `RISK` that a refusal named: "+strings.Join(risks, ", ")+"; may be repeated")
+}
+
+// change is a plan with what it takes to run it.
+type change struct {
+	plan     plan.Plan
+	handlers map[string]plan.Handler
+	site     *observe.Site
+	lockOn   []string          // hosts that hold the region's lock
+	left     map[string]string // hosts that the plan leaves out, and why
+}
+
+// changeDoc is the document of a change (docs/json.md).
+type changeDoc struct {
+	Plan    string            `json:"plan"`
+	Facts   map[string]string `json:"facts"`
+	DryRun  bool              `json:"dry_run"`
+	Steps   []stepDoc         `json:"steps"`
+	LeftOut map[string]string `json:"left_out"`
+}
+
+type stepDoc struct {
+	ID    string     `json:"id"`
+	Host  string     `json:"host"`
+	Text  string     `json:"text"`
+	Why   *string    `json:"why"`
+	State plan.State `json:"state"`
+	Error *string    `json:"error"`
+}
+
+// apply shows the plan, asks, runs it and says what came of it.
+func (a *app) apply(ctx context.Context, command string, c change, o changeOpts) error {
+	runner := a.runner(c)
+	states, err := runner.Preview(ctx, c.plan)
+	if err != nil {
+		return err
+	}
+	doc := changeDocument(c, states)
+	todo := slices.ContainsFunc(states, func(s plan.State) bool { return s == plan.Waiting })
+	if o.dryRun || !todo {
+		doc.DryRun = o.dryRun
+		if err := a.print(doc, func() error { return a.showPlan(doc) }); err != nil {
+			return err
+		}
+		return leftOut(c)
+	}
+	if a.output == "table" || a.output == "wide" {
+		if err := a.showPlan(doc); err != nil {
+			return err
+		}
+	}
+	if err := a.confirm(command, o.yes); err != nil {
+		return err
+	}
+	release, err := a.lock(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer release()
+	errRun := a.runPlan(ctx, runner, c, &doc)
+	if a.output == "json" || a.output == "yaml" {
+		if err := a.print(doc, nil); err != nil {
+			return err
+		}
+	}
+	if errRun != nil {
+		return errRun
+	}
+	return leftOut(c)
+}
+
+// runner runs the change's plan: before every step it looks again whether the master is still the one of the plan.
+func (a *app) runner(c change) *plan.Runner {
+	return &plan.Runner{
+		Handlers: c.handlers, Proof: 30 * time.Second, Poll: 250 * time.Millisecond,
+		Guard: func(ctx context.Context, p plan.Plan) error {
+			d := cluster.Diagnose(c.site.Snapshot(ctx, observe.ServersOnly))
+			if d.Master != p.Facts["master"] {
+				return fmt.Errorf("the master was %s when the plan was made, now it is %s", p.Facts["master"], dash(strings.Join(d.Masters, " and ")))
+			}
+			return nil
+		},
+	}
+}
+
+// runPlan runs the plan with its journal, reports each step on stderr, and turns a stop into an exit code.
+func (a *app) runPlan(ctx context.Context, runner *plan.Runner, c change, doc *changeDoc) error {
+	path := filepath.Join(stateDir, "journal", strings.ReplaceAll(c.plan.Name, " ", "-")+".json")
+	if old, done, err := plan.Unfinished(path); err != nil {
+		return err
+	} else if old != nil {
+		fmt.Fprintf(a.err, "pgctl: an earlier %s stopped after %d of %d steps; what it did is skipped\n", old.Name, done, len(old.Steps))
+	}
+	runner.Journal = &plan.File{Path: path}
+	runner.Report = func(s plan.Step, state plan.State, err error) {
+		for i := range doc.Steps {
+			if doc.Steps[i].ID == s.ID {
+				doc.Steps[i].State = state
+				if err != nil {
+					doc.Steps[i].Error = known(err.Error())
+				}
+				fmt.Fprintf(a.err, "%2d/%d  %s: %s: %s\n", i+1, len(doc.Steps), s.Host, s.Text, state)
+			}
+		}
+	}
+	err := runner.Run(ctx, c.plan)
+	var stopped *plan.Stopped
+	switch {
+	case err == nil:
+		fmt.Fprintf(a.err, "%s: done\n", c.plan.Name)
+		return nil
+	case !errors.As(err, &stopped):
+		return err
+	case !stopped.Changed:
+		return &exitError{code: exitFailed, err: err, hint: "nothing was changed"}
+	}
+	hint := fmt.Sprintf("%d of %d steps are done; run it again to go on", stopped.Done, len(c.plan.Steps))
+	if ctx.Err() != nil {
+		fmt.Fprintf(a.err, "pgctl: hint: %s\n", hint)
+		return err
+	}
+	return &exitError{code: exitPartway, err: err, hint: hint}
+}
+
+// leftOut: hosts that were not reached are work that is left.
+func leftOut(c change) error {
+	if len(c.left) == 0 {
+		return nil
+	}
+	var all []string
+	for host, why := range c.left {
+		all = append(all, host+" ("+why+")")
+	}
+	slices.Sort(all)
+	return &exitError{code: exitPartway, err: fmt.Errorf("left out: %s", strings.Join(all, ", ")), hint: "run it again when they answer"}
+}
+
+// lock takes the region's lock.
+func (a *app) lock(ctx context.Context, c change) (func(), error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	who := "somebody"
+	if u, err := user.Current(); err == nil {
+		who = u.Username
+	}
+	var hosts []remote.Host
+	for _, name := range c.lockOn {
+		hosts = append(hosts, c.site.Hosts(name))
+	}
+	owner := fmt.Sprintf("%s@%s, %s, pid %d, since %s", who, host, c.plan.Name, os.Getpid(), a.now().Format(time.DateTime))
+	return failover.Lock(ctx, hosts, owner, a.timeout)
+}
+
+// confirm asks on a terminal; elsewhere --yes must have been given.
+func (a *app) confirm(command string, yes bool) error {
+	if yes {
+		return nil
+	}
+	file, isFile := a.in.(*os.File)
+	if !isFile || !term.IsTerminal(int(file.Fd())) {
+		return usageError(command, errors.New("there is no terminal to ask on: --yes is needed"))
+	}
+	fmt.Fprint(a.err, "Run this plan? Type yes: ")
+	answer, err := bufio.NewReader(a.in).ReadString('\n')
+	if err != nil || strings.TrimSpace(answer) != "yes" {
+		return &exitError{code: exitFailed, err: errors.New("not confirmed, nothing was changed")}
+	}
+	return nil
+}
+
+func changeDocument(c change, states []plan.State) changeDoc {
+	doc := changeDoc{Plan: c.plan.Name, Facts: c.plan.Facts, Steps: []stepDoc{}, LeftOut: c.left}
+	for i, s := range c.plan.Steps {
+		doc.Steps = append(doc.Steps, stepDoc{ID: s.ID, Host: s.Host, Text: s.Text, Why: known(s.Why), State: states[i]})
+	}
+	return doc
+}
+
+// showPlan prints the plan as a table: what is done already, and what is waiting.
+func (a *app) showPlan(doc changeDoc) error {
+	t := table{header: []string{"STEP", "HOST", "STATE", "WHAT"}}
+	for i, s := range doc.Steps {
+		text := s.Text
+		if s.Why != nil {
+			text += ": " + *s.Why
+		}
+		t.rows = append(t.rows, []string{fmt.Sprint(i + 1), s.Host, string(s.State), text})
+	}
+	return page{headline: "PLAN " + doc.Plan, tables: []table{t}}.write(a.out)
+}

@@ -1,0 +1,196 @@
+package failover
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/pgpool"
+	"github.com/pgctl/pgctl/pkg/plan"
+	"github.com/pgctl/pgctl/pkg/remote"
+	"github.com/pgctl/pgctl/pkg/service"
+)
+
+//go:embed pool_stop.sh
+var poolStopScript string
+
+//go:embed pool_started.sh
+var poolStartedScript string
+
+// Pools does the steps of pools.
+type Pools struct {
+	Hosts    func(name string) remote.Host
+	Settings pgpool.Settings
+	Timeout  time.Duration // for one question; a restart may take longer
+	Stamp    string        // ends the name of a backup, such as "20060102T150405Z"
+	// Warn is told what could not be proven. It may be called again for the same.
+	Warn func(host, message string)
+}
+
+// Handlers are the handlers by verb.
+func (p *Pools) Handlers() map[string]plan.Handler {
+	return map[string]plan.Handler{verbPoolEdit: poolEdit{p}, verbPoolRestart: poolRestart{p}, verbPoolProve: poolProve{p}}
+}
+
+// wanted reads back what a step's pool shall point at.
+func wanted(s plan.Step) (cluster.Backend, error) {
+	port, err := strconv.Atoi(s.Args["port"])
+	if err != nil || s.Args["master"] == "" {
+		return cluster.Backend{}, fmt.Errorf("step %s names no master and port", s.ID)
+	}
+	return cluster.Backend{Host: s.Args["master"], Port: port}, nil
+}
+
+func (p *Pools) read(ctx context.Context, host remote.Host) ([]byte, *pgpool.Conf, error) {
+	data, err := remote.ReadFile(ctx, host, p.Settings.ConfPath())
+	if err != nil {
+		return nil, nil, err
+	}
+	conf, err := pgpool.ParseConf(p.Settings.ConfPath(), data)
+	return data, conf, err
+}
+
+// passwords is the pool_passwd file, "" when there is none.
+func (p *Pools) passwords(ctx context.Context, host remote.Host) (string, error) {
+	data, err := remote.ReadFile(ctx, host, path.Join(path.Dir(p.Settings.ConfPath()), "pool_passwd"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return string(data), err
+}
+
+func (p *Pools) warn(host, format string, args ...any) {
+	if p.Warn != nil {
+		p.Warn(host, fmt.Sprintf(format, args...))
+	}
+}
+
+// poolEdit makes pgpool.conf right.
+type poolEdit struct{ *Pools }
+
+// Done: the edit would change no byte.
+func (h poolEdit) Done(ctx context.Context, s plan.Step) (bool, error) {
+	before, after, err := h.edit(ctx, s)
+	return err == nil && bytes.Equal(before, after), err
+}
+
+// Do replaces the file atomically, a backup beside it.
+func (h poolEdit) Do(ctx context.Context, s plan.Step) error {
+	_, after, err := h.edit(ctx, s)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
+	defer cancel()
+	_, err = remote.WriteFile(ctx, h.Hosts(s.Host), h.Settings.ConfPath(), after, remote.WriteOptions{BackupSuffix: ".pgctl-" + h.Stamp})
+	return err
+}
+
+func (h poolEdit) edit(ctx context.Context, s plan.Step) (before, after []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
+	defer cancel()
+	want, err := wanted(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	before, _, err = h.read(ctx, h.Hosts(s.Host))
+	if err != nil {
+		return nil, nil, err
+	}
+	after, err = pgpool.WithMaster(h.Settings.ConfPath(), before, want.Host, want.Port)
+	return before, after, err
+}
+
+// poolRestart makes the running pgpool have what the file says.
+type poolRestart struct{ *Pools }
+
+// Done: the running pgpool has the master as its only backend. Where nobody can log in: it started after the file was written.
+func (h poolRestart) Done(ctx context.Context, s plan.Step) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
+	defer cancel()
+	want, err := wanted(s)
+	if err != nil {
+		return false, err
+	}
+	host := h.Hosts(s.Host)
+	_, conf, err := h.read(ctx, host)
+	if err != nil {
+		return false, err
+	}
+	passwords, err := h.passwords(ctx, host)
+	if err != nil {
+		return false, err
+	}
+	running, err := pgpool.Running(ctx, host, h.Settings, conf, passwords)
+	switch {
+	case errors.Is(err, pgpool.ErrNotListening):
+		return false, nil
+	case err != nil:
+		out, err := host.Run(ctx, remote.Script(poolStartedScript, h.Settings.ConfPath()))
+		return strings.TrimSpace(string(out.Stdout)) == "yes", err
+	}
+	return len(running) == 1 && running[0].Host == want.Host && running[0].Port == want.Port, nil
+}
+
+// Do stops pgpool, clears what its last life left, and starts it. An interruption between leaves it stopped; again, it is
+// started. Only pgpool is acted on, not the PostgreSQL that its unit wants.
+func (h poolRestart) Do(ctx context.Context, s plan.Step) error {
+	ctx, cancel := context.WithTimeout(ctx, h.Timeout+60*time.Second)
+	defer cancel()
+	host := h.Hosts(s.Host)
+	_, conf, err := h.read(ctx, host)
+	if err != nil {
+		return err
+	}
+	if err := service.Stop(ctx, host, h.Settings.Unit()); err != nil {
+		return err
+	}
+	clear := remote.Script(poolStopScript, h.Settings.ConfPath(), conf.Get("port", "9999"), conf.Get("logdir", "/tmp"), conf.Get("socket_dir", conf.Get("unix_socket_directories", "/tmp")))
+	if _, err := host.Run(ctx, clear); err != nil {
+		return err
+	}
+	return service.Start(ctx, host, h.Settings.Unit())
+}
+
+// poolProve is a proof and nothing else.
+type poolProve struct{ *Pools }
+
+// Done: a write through the pool was taken by the master. Where nobody can log in, that is a warning.
+func (h poolProve) Done(ctx context.Context, s plan.Step) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
+	defer cancel()
+	host := h.Hosts(s.Host)
+	_, conf, err := h.read(ctx, host)
+	if err != nil {
+		return false, err
+	}
+	passwords, err := h.passwords(ctx, host)
+	if err != nil {
+		return false, err
+	}
+	target, err := pgpool.Write(ctx, host, h.Settings, conf, passwords)
+	if errors.Is(err, pgpool.ErrNoLogin) {
+		h.warn(s.Host, "the write path is unproven: %v", err)
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if id := strconv.FormatUint(target.SystemID, 10); id != s.Args["system_id"] || strconv.Itoa(target.Port) != s.Args["port"] ||
+		target.Address != "" && !slices.Contains(strings.Fields(s.Args["addresses"]), target.Address) {
+		return false, fmt.Errorf("a write through the pool was taken by %s:%d, not by %s", target.Address, target.Port, s.Args["master"])
+	}
+	return true, nil
+}
+
+// Do has nothing to do: pgpool needs a moment after its start, and the proof is looked for until it comes.
+func (h poolProve) Do(context.Context, plan.Step) error { return nil }

@@ -1,0 +1,43 @@
+package pgpool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/pgctl/pgctl/pkg/remote"
+)
+
+// Target is the server that a write through a pool reached.
+type Target struct {
+	Address  string // "" when the pool reached it by a Unix socket
+	Port     int
+	SystemID uint64
+}
+
+// writeSQL is a write that leaves nothing behind: a transaction gets an ID, which a standby refuses (SQLSTATE 25006), and
+// is rolled back, which waits for no standby (PostgreSQL manual, "Hot Standby": txid_current is not allowed there).
+const writeSQL = `BEGIN; SELECT txid_current(); ROLLBACK;
+SELECT host(inet_server_addr()), current_setting('port'), (SELECT system_identifier FROM pg_control_system())`
+
+// Write writes through the pool and tells which server took it. A server that is a standby is an error.
+func Write(ctx context.Context, host remote.Host, s Settings, conf *Conf, passwords string) (Target, error) {
+	session, err := connect(ctx, host, s, conf, passwords)
+	if err != nil {
+		return Target{}, err
+	}
+	defer session.Close(context.WithoutCancel(ctx))
+	results, err := session.Exec(ctx, writeSQL).ReadAll()
+	if err != nil {
+		return Target{}, fmt.Errorf("a write through the pool failed: %w", err)
+	}
+	last := results[len(results)-1]
+	if len(last.Rows) != 1 || len(last.Rows[0]) != 3 {
+		return Target{}, errors.New("a write through the pool gave no answer that can be read")
+	}
+	row := last.Rows[0]
+	port, errPort := strconv.Atoi(string(row[1]))
+	id, errID := strconv.ParseUint(string(row[2]), 10, 64)
+	return Target{Address: string(row[0]), Port: port, SystemID: id}, errors.Join(errPort, errID)
+}

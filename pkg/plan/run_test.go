@@ -1,0 +1,180 @@
+package plan_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgctl/pgctl/pkg/plan"
+)
+
+// world is a handler over a set of effects; step s is done when the effect of its ID is there.
+type world struct {
+	effects map[string]bool
+	did     []string
+	crash   string // dies after the effect of this step is there, before anybody saw it
+	deaf    string // this step's effect never shows
+	lost    error  // Done cannot see anything
+}
+
+var errCrash = errors.New("crash")
+
+func (w *world) Done(_ context.Context, s plan.Step) (bool, error) { return w.effects[s.ID], w.lost }
+
+func (w *world) Do(_ context.Context, s plan.Step) error {
+	w.did = append(w.did, s.ID)
+	w.effects[s.ID] = s.ID != w.deaf
+	if s.ID == w.crash {
+		panic(errCrash)
+	}
+	return nil
+}
+
+func steps(n int) plan.Plan {
+	p := plan.Plan{Name: "test", Facts: map[string]string{"master": "db1"}}
+	for i := range n {
+		p.Steps = append(p.Steps, plan.Step{ID: fmt.Sprintf("s%d", i+1), Verb: "do", Host: "db1", Text: fmt.Sprintf("make effect %d", i+1)})
+	}
+	return p
+}
+
+func runner(w *world, journal plan.Journal) *plan.Runner {
+	return &plan.Runner{
+		Handlers: map[string]plan.Handler{"do": w}, Journal: journal, Proof: 5 * time.Millisecond,
+		Sleep: func(context.Context, time.Duration) {},
+	}
+}
+
+func TestRun(t *testing.T) {
+	w := &world{effects: map[string]bool{"s2": true}}
+	var seen []string
+	r := runner(w, nil)
+	r.Report = func(s plan.Step, state plan.State, _ error) { seen = append(seen, s.ID+" "+string(state)) }
+	if err := r.Run(t.Context(), steps(3)); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(w.did, []string{"s1", "s3"}) {
+		t.Errorf("did %q, expected what was not done already", w.did)
+	}
+	if want := []string{"s1 running", "s1 done", "s2 already done", "s3 running", "s3 done"}; !slices.Equal(seen, want) {
+		t.Errorf("reported %q, expected %q", seen, want)
+	}
+}
+
+// TestCrashAfterEveryStep: wherever a run dies, the next one does what is left, and nothing twice.
+func TestCrashAfterEveryStep(t *testing.T) {
+	const n = 4
+	for i := range n {
+		crash := fmt.Sprintf("s%d", i+1)
+		t.Run(crash, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "journal", "test.json")
+			w := &world{effects: map[string]bool{}, crash: crash}
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Error("did not crash")
+					}
+				}()
+				_ = runner(w, &plan.File{Path: path}).Run(t.Context(), steps(n))
+			}()
+			left, done, err := plan.Unfinished(path)
+			if err != nil || left == nil || len(left.Steps) != n || done != i || left.Facts["master"] != "db1" {
+				t.Fatalf("the journal says %+v, %d done, %v", left, done, err)
+			}
+			w.crash = ""
+			if err := runner(w, &plan.File{Path: path}).Run(t.Context(), *left); err != nil {
+				t.Fatal(err)
+			}
+			if want := []string{"s1", "s2", "s3", "s4"}; !slices.Equal(w.did, want) {
+				t.Errorf("both runs did %q, expected each step once", w.did)
+			}
+			if left, _, err := plan.Unfinished(path); left != nil || err != nil {
+				t.Errorf("a journal is left: %+v, %v", left, err)
+			}
+		})
+	}
+}
+
+func TestStopped(t *testing.T) {
+	errGone := errors.New("the master is db2 now")
+	tests := []struct {
+		name    string
+		change  func(r *plan.Runner, w *world, cancel func())
+		cause   error
+		done    int
+		changed bool
+		text    string
+	}{
+		{name: "the guard refuses before the first step", change: func(r *plan.Runner, _ *world, _ func()) {
+			r.Guard = func(context.Context, plan.Plan) error { return errGone }
+		}, cause: plan.ErrGuard, text: "step 1 of 3, db1: make effect 1: the plan no longer applies: the master is db2 now"},
+		{name: "the guard refuses later", change: func(r *plan.Runner, w *world, _ func()) {
+			r.Guard = func(_ context.Context, p plan.Plan) error {
+				if p.Facts["master"] == "db1" && len(w.did) == 2 {
+					return errGone
+				}
+				return nil
+			}
+		}, cause: errGone, done: 2, changed: true, text: "step 3 of 3"},
+		{name: "no proof", change: func(_ *plan.Runner, w *world, _ func()) { w.deaf = "s2" }, cause: plan.ErrUnproven, done: 1, changed: true, text: "its effect does not show"},
+		{name: "cannot see", change: func(_ *plan.Runner, w *world, _ func()) { w.lost = errors.New("no answer") }, text: "no answer"},
+		{name: "interrupted during a step: that step is brought to its end", change: func(r *plan.Runner, _ *world, cancel func()) {
+			r.Report = func(s plan.Step, state plan.State, _ error) {
+				if s.ID == "s1" && state == plan.Running {
+					cancel()
+				}
+			}
+		}, cause: context.Canceled, done: 1, changed: true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := &world{effects: map[string]bool{}}
+			r := runner(w, nil)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			tt.change(r, w, cancel)
+			err := r.Run(ctx, steps(3))
+			var stopped *plan.Stopped
+			if !errors.As(err, &stopped) {
+				t.Fatalf("got %v", err)
+			}
+			if stopped.Done != tt.done || stopped.Changed != tt.changed || tt.cause != nil && !errors.Is(err, tt.cause) || !strings.Contains(err.Error(), tt.text) {
+				t.Errorf("done %d, changed %v: %v", stopped.Done, stopped.Changed, err)
+			}
+			if len(w.did) > tt.done+1 {
+				t.Errorf("did %q after it should have stopped", w.did)
+			}
+		})
+	}
+}
+
+func TestPreviewChangesNothing(t *testing.T) {
+	w := &world{effects: map[string]bool{"s2": true}}
+	states, err := runner(w, nil).Preview(t.Context(), steps(3))
+	if err != nil || !slices.Equal(states, []plan.State{plan.Waiting, plan.Skipped, plan.Waiting}) || len(w.did) != 0 {
+		t.Errorf("states %q, did %q, %v", states, w.did, err)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	p := steps(2)
+	p.Steps[1].ID, p.Steps[1].Verb = "s1", "fly"
+	w := &world{effects: map[string]bool{}}
+	err := runner(w, nil).Run(t.Context(), p)
+	if err == nil || !strings.Contains(err.Error(), "two steps are called s1") || !strings.Contains(err.Error(), `nobody does "fly"`) || len(w.did) != 0 {
+		t.Errorf("got %v, did %q", err, w.did)
+	}
+}
+
+func TestJournalThatCannotBeWritten(t *testing.T) {
+	w := &world{effects: map[string]bool{}}
+	err := runner(w, &plan.File{Path: "/proc/nowhere/test.json"}).Run(t.Context(), steps(1))
+	if err == nil || !strings.HasPrefix(err.Error(), "nothing was changed") || len(w.did) != 0 {
+		t.Errorf("got %v, did %q", err, w.did)
+	}
+}
