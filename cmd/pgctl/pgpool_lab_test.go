@@ -42,7 +42,7 @@ func pgpoolStory(t *testing.T, spec lab.Spec) {
 	t.Run("PostgreSQL stopped beside a pool", func(t *testing.T) { stoppedBeside(t, r) })
 	t.Run("pool stopped", func(t *testing.T) {
 		must(t, r.Pools()[0].Stop(t.Context(), "pgpool2"))
-		sync(t, r)
+		syncPools(t, r)
 	})
 	t.Run("nobody can log in", func(t *testing.T) { noLogin(t, r) })
 	t.Run("a pool cut off is left out", func(t *testing.T) { leftOutPool(t, r) })
@@ -70,8 +70,8 @@ func mislead(t *testing.T, r *lab.Region) {
 	}
 }
 
-// sync makes all pools right, and checks that they are by overview and by a client's own write.
-func sync(t *testing.T, r *lab.Region) {
+// syncPools makes all pools right, and checks that they are by overview and by a client's own write.
+func syncPools(t *testing.T, r *lab.Region) {
 	t.Helper()
 	out := pgctl(t, r, "pgpool", "sync", "--yes")
 	if out.Exit != exitDone || !strings.Contains(out.Stderr, "pgpool sync: done") {
@@ -106,7 +106,7 @@ func bothWrong(t *testing.T, r *lab.Region) {
 	if after := fingerprint(t, r); after != before {
 		t.Errorf("the dry run changed something:\n%s\n%s", before, after)
 	}
-	sync(t, r)
+	syncPools(t, r)
 	settles(t, r, []string{})
 	for _, pool := range r.Pools() {
 		changed := shell(t, pool, "cd /etc/pgpool2; for b in pgpool.conf.pgctl-*; do diff $b pgpool.conf; done; stat -c '%a %U:%G' pgpool.conf $b; true")
@@ -138,7 +138,7 @@ func stoppedBeside(t *testing.T, r *lab.Region) {
 	db2 := r.Host("db2")
 	mislead(t, r)
 	must(t, db2.Stop(t.Context(), "postgresql"))
-	sync(t, r)
+	syncPools(t, r)
 	if n := shell(t, db2, "pgrep -c -x postgres; true"); n != "0" {
 		t.Errorf("PostgreSQL was started beside the pool: %s processes", n)
 	}
@@ -188,7 +188,7 @@ func locked(t *testing.T, r *lab.Region) {
 		t.Errorf("%+v", out)
 	}
 	shell(t, r.Host("db1"), "kill -- -"+holder+" || kill "+holder)
-	sync(t, r)
+	syncPools(t, r)
 }
 
 func refusedSync(t *testing.T, r *lab.Region) {
