@@ -145,7 +145,10 @@ func watcherDocument(w cluster.Watcher) watcherDoc {
 }
 
 func backendDocs(backends []cluster.Backend) []backendDoc {
-	var docs []backendDoc // nil, null in JSON, when it is not known
+	if backends == nil {
+		return nil // null in JSON: not known
+	}
+	docs := []backendDoc{}
 	for _, b := range backends {
 		docs = append(docs, backendDoc{Host: b.Host, Port: b.Port, Flag: known(b.Flag), Role: known(b.Role)})
 	}

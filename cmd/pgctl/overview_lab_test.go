@@ -161,6 +161,8 @@ func pointPool(t *testing.T, pool *lab.Host, from, to string, restart bool) {
 	if restart {
 		must(t, pool.Stop(t.Context(), "pgpool2"))
 		must(t, pool.Start(t.Context(), "pgpool2"))
+		// the start returns before pgpool has read its file; once it listens, it has
+		shell(t, pool, "timeout 20 bash -c 'until (exec 3<>/dev/tcp/127.0.0.1/9999) 2>/dev/null; do sleep 0.1; done'")
 	}
 }
 

@@ -24,7 +24,7 @@ func sample(name func(string) string) cluster.Snapshot {
 		Service: cluster.Service{Unit: "postgresql@15-main.service", Manager: "systemd", State: cluster.ServiceActive},
 		Disk:    &cluster.Disk{Total: 100 << 30, Free: 42 << 30},
 		Data:    &cluster.DataDir{Path: "/opt/postgresql/data", Port: 5433, SystemID: 7711232911170379789, State: "in production", Timeline: 3, Checkpoint: 0x1A2000028},
-		SQL: &cluster.Instance{Version: "10.23", Position: 0x1A2345678, Timeline: 3, SyncNames: "2 (db2, db3)", Standbys: []cluster.Walsender{
+		SQL: &cluster.Instance{Version: "10.23", Position: 0x1A2345678, Timeline: 3, SyncNames: "2 (" + name("db2") + ", " + name("db3") + ")", Standbys: []cluster.Walsender{
 			{ApplicationName: name("db2"), ClientAddress: "198.51.100.12", State: "streaming", SyncState: "sync"},
 		}},
 	}
@@ -43,7 +43,7 @@ func sample(name func(string) string) cluster.Snapshot {
 		Kind: nodes.KindPG10, HA: nodes.HADisabled, Zones: 2,
 		Servers: []cluster.Server{master, standby, {Common: gone, Zone: name("zone1b")}},
 		Pools: []cluster.Pool{
-			{Common: master.Common, Service: master.Service, Listening: true, Backends: backend, Running: backend},
+			{Common: master.Common, Service: master.Service, Listening: new(true), Backends: backend, Running: backend},
 			{Common: gone},
 		},
 		Arbiters: []cluster.Arbiter{{Common: cluster.Common{Host: name("arb1")}, Zone: "global"}},

@@ -121,7 +121,7 @@ func bothWrong(t *testing.T, r *lab.Region) {
 func crashes(t *testing.T, r *lab.Region) {
 	for step := 1; step <= 3*len(r.Pools()); step++ {
 		mislead(t, r)
-		shell(t, r.Firstbox(), fmt.Sprintf(`pgctl pgpool sync --yes 2>&1 >/dev/null | awk '/^ *%d\/.*: (already )?done$/ { system("pkill -9 -x pgctl"); exit }'; ! pgrep -x pgctl; ls /var/lib/pgctl/journal`, step))
+		shell(t, r.Firstbox(), fmt.Sprintf(`pgctl pgpool sync --yes 2>&1 >/dev/null | awk '/^ *%d\/.*: (already )?done$/ { system("pkill -9 -x pgctl"); exit }'; ! pgrep -x pgctl; ls /var/lib/pgctl/journal >/dev/null`, step))
 		out := pgctl(t, r, "pgpool", "sync", "--yes")
 		if out.Exit != exitDone {
 			t.Errorf("after a crash behind step %d: %+v", step, out)

@@ -22,7 +22,7 @@ func region(servers int) cluster.Snapshot {
 	}
 	for _, s := range snap.Servers[:2] {
 		snap.Pools = append(snap.Pools, cluster.Pool{
-			Common: s.Common, Service: cluster.Service{Unit: "pgpool2", Manager: "systemd", State: cluster.ServiceActive}, Listening: true,
+			Common: s.Common, Service: cluster.Service{Unit: "pgpool2", Manager: "systemd", State: cluster.ServiceActive}, Listening: new(true),
 			Backends: []cluster.Backend{{Host: "db1", Port: 5432, Flag: "DISALLOW_TO_FAILOVER"}},
 			Running:  []cluster.Backend{{Host: "db1", Port: 5432, Role: "primary"}},
 		})
@@ -49,7 +49,7 @@ func server(i int) cluster.Server {
 		MasterFile: new("db1"),
 		Disk:       &cluster.Disk{Total: 100 << 30, Free: 50 << 30},
 		Data: &cluster.DataDir{
-			Path: "/var/lib/postgresql/15/main", Port: 5432, Postmaster: cluster.Process{PID: 100, Alive: true},
+			Path: "/var/lib/postgresql/15/main", Port: 5432, Postmaster: &cluster.Process{PID: 100, Alive: true},
 			SystemID: 7, State: "in production", Timeline: 1, Checkpoint: lsn("0/5000000"),
 			Histories: map[cluster.Timeline]cluster.History{}, Openings: map[cluster.Timeline][]byte{},
 		},
@@ -67,7 +67,7 @@ func server(i int) cluster.Server {
 func down(s *cluster.Server) {
 	s.Service.State = cluster.ServiceInactive
 	s.SQL, s.SQLFailure = nil, &cluster.Failure{Message: "PostgreSQL cannot be asked: connection refused"}
-	s.Data.Postmaster = cluster.Process{}
+	s.Data.Postmaster = &cluster.Process{}
 }
 
 // promote makes a server a master on timeline 2, forked at 0/5000100.

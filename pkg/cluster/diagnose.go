@@ -32,6 +32,7 @@ func Diagnose(s Snapshot) Diagnosis {
 	for i := range s.Pools {
 		d.pool(&s.Pools[i])
 	}
+	d.blocked()
 	d.identities()
 	d.masterFiles()
 	d.clocks()
@@ -66,6 +67,13 @@ func (d *diagnosis) master() *Server {
 	return nil
 }
 
+// partial reports a host that answered only in part, once.
+func (d *diagnosis) partial(c Common, severity Severity) {
+	if c.Partial != nil && !slices.ContainsFunc(d.found, func(f Finding) bool { return f.Code == HostUnreachable && f.Host == c.Host }) {
+		d.found = append(d.found, Finding{severity, HostUnreachable, c.Host, c.Partial.Message, c.Partial.Hint})
+	}
+}
+
 // unreachable reports a host once, however many things it carries; also is said behind its message.
 func (d *diagnosis) unreachable(c Common, severity Severity, also string) {
 	if slices.ContainsFunc(d.found, func(f Finding) bool { return f.Code == HostUnreachable && f.Host == c.Host }) {
@@ -74,21 +82,22 @@ func (d *diagnosis) unreachable(c Common, severity Severity, also string) {
 	d.found = append(d.found, Finding{severity, HostUnreachable, c.Host, c.Unreachable.Message + also, c.Unreachable.Hint})
 }
 
-// masters: exactly one server may answer as master.
+// masters: exactly one server may answer as master, and nothing may speak against it.
 func (d *diagnosis) masters() {
-	switch len(d.view.Masters) {
-	case 0:
+	switch {
+	case d.view.Distrust != "":
+		d.critical(NoMaster, "", fmt.Sprintf("let nothing write to %s, and bring the other one back: only one of them is the master", d.view.Masters[0]), "%s", d.view.Distrust)
+	case len(d.view.Masters) == 0:
 		message, hint := d.whyNoMaster()
 		d.critical(NoMaster, "", hint, "%s", message)
-	case 1:
-	default:
+	case len(d.view.Masters) > 1:
 		var each []string
 		for _, s := range d.Servers {
 			if s.role() == RoleMaster {
 				each = append(each, fmt.Sprintf("%s on timeline %d at %s", s.Host, s.SQL.Timeline, s.SQL.Position))
 			}
 		}
-		d.critical(SplitBrain, "", "keep the one that the pools write to, stop PostgreSQL on the other before anything else, and look at what only it holds",
+		d.critical(SplitBrain, "", "find out which one clients write to (pgctl pgpool show), stop PostgreSQL on the other before anything else, and look at what only it holds",
 			"%d servers answer as master: %s", len(each), strings.Join(each, ", "))
 	}
 }
@@ -96,7 +105,6 @@ func (d *diagnosis) masters() {
 // whyNoMaster names who was master by the files of the servers that do not answer, and how far the standbys are.
 func (d *diagnosis) whyNoMaster() (message, hint string) {
 	var notes []string
-	var was *Server
 	for i := range d.Servers {
 		s := &d.Servers[i]
 		switch {
@@ -105,30 +113,15 @@ func (d *diagnosis) whyNoMaster() (message, hint string) {
 		case !s.Reached():
 			notes = append(notes, s.Host+" was not asked")
 		case s.ranAsMaster():
-			notes = append(notes, fmt.Sprintf("%s does not answer and was master on timeline %d", s.Host, s.Data.Timeline))
-			was = s
+			notes = append(notes, fmt.Sprintf("%s does not answer and was master on timeline %d", s.Host, s.newest()))
 		default:
 			notes = append(notes, s.Host+" does not answer")
 		}
-	}
-	if was != nil && !d.promotedSince(was) && !was.Data.Postmaster.Alive {
-		hint = fmt.Sprintf("no standby was promoted: start %s again: %s", was.Host, was.Service.command(was.Host, "start"))
+		if d.startable(s) {
+			hint = fmt.Sprintf("nobody was promoted since %s was master: start it again: %s", s.Host, s.Service.command(s.Host, "start"))
+		}
 	}
 	return "no server answers as master: " + strings.Join(notes, ", "), hint
-}
-
-// promotedSince tells whether any other server is, or may be, on a newer timeline than srv.
-func (d *diagnosis) promotedSince(srv *Server) bool {
-	for i := range d.Servers {
-		other := &d.Servers[i]
-		if other.Host == srv.Host {
-			continue
-		}
-		if t, _ := other.furthest(); t == 0 || t > srv.Data.Timeline {
-			return true
-		}
-	}
-	return false
 }
 
 // ranAsMaster tells from pg_control whether the data directory was last in use by a master.
@@ -143,12 +136,18 @@ func (srv *Server) ranAsMaster() bool {
 	return false
 }
 
-// command is the shell command that does verb to this service from firstbox.
+// command is the shell command that does verb to this service from firstbox; "" when it is not known which service that is.
+// What a unit merely wants is left alone: on Debian pgpool2.service wants postgresql.service, and starting a pool would start a
+// PostgreSQL that was stopped on the same host, an old master for example.
 func (s Service) command(host, verb string) string {
-	switch s.Manager {
-	case "systemd":
+	switch {
+	case s.Unit == "":
+		return ""
+	case s.Manager == "systemd" && strings.HasPrefix(s.Unit, "pgpool"):
+		return fmt.Sprintf("ssh %s systemctl %s --job-mode=ignore-dependencies %s", host, verb, s.Unit)
+	case s.Manager == "systemd":
 		return fmt.Sprintf("ssh %s systemctl %s %s", host, verb, s.Unit)
-	case "supervisor":
+	case s.Manager == "supervisor":
 		return fmt.Sprintf("ssh %s supervisorctl %s %s", host, verb, s.Unit)
 	}
 	return fmt.Sprintf("ssh %s service %s %s", host, s.Unit, verb)

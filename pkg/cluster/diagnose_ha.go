@@ -19,29 +19,37 @@ func (d *diagnosis) watchers() {
 		if !a.Reached() {
 			d.unreachable(a.Common, severity, "")
 		}
+		d.partial(a.Common, severity)
 	}
-	running, voters := 0, d.voters()
+	hosts := d.watched()
+	for _, h := range hosts {
+		if h.Reached() {
+			d.watcher(h, on)
+		}
+	}
+	// an even number of votes gains nothing over one less: the last arbiter is a spare
+	voters, running := hosts, 0
+	if n := len(hosts); n > 0 && n%2 == 0 {
+		voters = hosts[:n-1]
+	}
 	for _, v := range voters {
 		if v.Watcher.Service.State == ServiceActive {
 			running++
-		}
-		if v.Reached() {
-			d.watcher(v, on)
 		}
 	}
 	if !on {
 		return
 	}
 	if running <= len(voters)/2 {
-		d.critical(NoQuorum, "", "start pg_watcher where it is down (pgctl status)", "%d of %d watchers run: too few to decide anything, no failover is possible", running, len(voters))
+		d.critical(NoQuorum, "", "start pg_watcher where it is down (pgctl status)", "%d of %d watchers that vote are seen to run: too few to decide anything", running, len(voters))
 	}
 	if d.Zones < 3 && len(d.Arbiters) == 0 {
 		d.critical(ArbiterMissing, "", "name a host in pg_watcher.globals of every zone's server.yaml", "%d zones and no arbiter: nobody can break a tie", d.Zones)
 	}
 }
 
-// voters are the hosts whose watchers vote: servers and arbiters.
-func (d *diagnosis) voters() []Common {
+// watched are the hosts that have a watcher: servers, then arbiters.
+func (d *diagnosis) watched() []Common {
 	var all []Common
 	for _, s := range d.Servers {
 		all = append(all, s.Common)
@@ -55,6 +63,9 @@ func (d *diagnosis) voters() []Common {
 // watcher reports on the watcher of one reachable host.
 func (d *diagnosis) watcher(c Common, on bool) {
 	w := c.Watcher
+	if w.Service.State == "" { // it did not answer for it: see Partial
+		return
+	}
 	if on && w.Service.State != ServiceActive {
 		hint := w.Service.command(c.Host, "start")
 		if w.Service.State == ServiceAbsent {
@@ -96,7 +107,7 @@ func (d *diagnosis) clocks() {
 		offsets[c.Host] = *c.Clock
 		all = append(all, c.Clock.Offset)
 	}
-	for _, v := range d.voters() {
+	for _, v := range d.watched() {
 		note(v)
 	}
 	for _, p := range d.Pools {

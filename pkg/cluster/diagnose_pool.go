@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -14,41 +15,36 @@ func (d *diagnosis) pool(p *Pool) {
 		d.unreachable(p.Common, Critical, "")
 		return
 	}
+	d.partial(p.Common, Critical)
+	deaf := p.Listening != nil && !*p.Listening
+	running := p.Service.State == ServiceActive || p.Listening != nil && *p.Listening
 	switch {
-	case p.Service.State != ServiceActive && !p.Listening:
-		d.critical(PgpoolDown, p.Host, d.startPool(p), "pgpool is not running: %s is %s", p.Service.Unit, p.Service.State)
-	case !p.Listening:
+	case !running && p.Service.State != "" && p.Service.State != ServiceUnknown:
+		d.critical(PgpoolDown, p.Host, p.Service.command(p.Host, "start"), "pgpool is not running: %s is %s", p.Service.Unit, p.Service.State)
+	case deaf:
 		d.critical(PgpoolDown, p.Host, p.Service.command(p.Host, "restart"), "pgpool accepts no connection although %s is %s", p.Service.Unit, p.Service.State)
 	}
 	if p.ConfFailure != nil {
 		d.critical(PgpoolWrongBackend, p.Host, p.ConfFailure.Hint, "%s", p.ConfFailure.Message)
 		return
 	}
-	if d.Kind == nodes.KindPG9 || d.view.Master == "" {
-		return
-	}
-	port := d.master().port()
-	if d.wrong(p.Backends, port) {
-		d.critical(PgpoolWrongBackend, p.Host, fmt.Sprintf("make %s:%d its only backend in pgpool.conf, then: %s", d.view.Master, port, p.Service.command(p.Host, "restart")),
-			"pgpool.conf sends clients to %s, the master is %s:%d", describe(p.Backends), d.view.Master, port)
-		return
-	}
-	if p.Running != nil && d.wrong(p.Running, port) {
-		d.critical(PgpoolWrongBackend, p.Host, fmt.Sprintf("a reload does not change an existing backend: %s", p.Service.command(p.Host, "restart")),
-			"pgpool.conf is right, but the running pgpool still sends clients to %s", describe(p.Running))
+	if d.Kind != nodes.KindPG9 && d.view.Master != "" && p.Backends != nil {
+		d.backends(p)
 	}
 }
 
-// startPool is the command that starts a pool. On Debian pgpool2.service wants postgresql.service: started the plain way,
-// it would start a PostgreSQL that was stopped on the same host, an old master for example.
-func (d *diagnosis) startPool(p *Pool) string {
-	stopped := slices.ContainsFunc(d.Servers, func(s Server) bool {
-		return s.Host == p.Host && s.SQL == nil && s.Data != nil && !s.Data.Postmaster.Alive
-	})
-	if stopped && p.Service.Manager == "systemd" {
-		return p.Service.command(p.Host, "start --job-mode=ignore-dependencies")
+// backends compares a pool's backends with the master, and its answer with what a pool with the right one gives.
+func (d *diagnosis) backends(p *Pool) {
+	port := d.master().port()
+	switch {
+	case d.wrong(p.Backends, port):
+		d.critical(PgpoolWrongBackend, p.Host, "pgctl pgpool sync", "pgpool.conf sends clients to %s, the master is %s:%d", describe(p.Backends), d.view.Master, port)
+	case p.Running != nil && d.wrong(p.Running, port):
+		d.critical(PgpoolWrongBackend, p.Host, "pgctl pgpool sync (a reload would not change it)",
+			"pgpool.conf is right, but the running pgpool still sends clients to %s", describe(p.Running))
+	case p.Refuses && p.RunningFailure != nil:
+		d.critical(PgpoolDown, p.Host, p.Service.command(p.Host, "restart"), "pgpool accepts connections and serves nobody: %s", p.RunningFailure.Message)
 	}
-	return p.Service.command(p.Host, "start")
 }
 
 // wrong tells whether a list of backends is anything but the master alone. A port of 0 is not compared.
@@ -56,10 +52,19 @@ func (d *diagnosis) wrong(backends []Backend, port int) bool {
 	if len(backends) != 1 {
 		return true
 	}
-	host := slices.IndexFunc(d.Servers, func(s Server) bool {
-		return s.Host == d.view.Master && (s.Host == backends[0].Host || slices.Contains(s.Addresses, backends[0].Host))
+	b, m := backends[0], d.master()
+	same := b.Host == m.Host || sameAddress(m.Addresses, b.Host) ||
+		slices.ContainsFunc(b.Addresses, func(address string) bool { return sameAddress(m.Addresses, address) })
+	return !same || port != 0 && b.Port != port
+}
+
+// sameAddress tells whether text is one of the addresses, however it is written.
+func sameAddress(addresses []string, text string) bool {
+	wanted, err := netip.ParseAddr(text)
+	return err == nil && slices.ContainsFunc(addresses, func(a string) bool {
+		other, err := netip.ParseAddr(a)
+		return err == nil && other == wanted
 	})
-	return host < 0 || port != 0 && backends[0].Port != port
 }
 
 func describe(backends []Backend) string {

@@ -18,6 +18,7 @@ func (d *diagnosis) server(srv *Server, st Standing) {
 	if st.Diverged != "" {
 		d.critical(Diverged, srv.Host, fmt.Sprintf("do not promote it; rejoin it to %s by pg_rewind or a new pg_basebackup", d.view.Master), "%s", st.Diverged)
 	}
+	d.partial(srv.Common, Critical)
 	d.disk(srv)
 	if srv.SQL == nil {
 		d.postgresDown(srv)
@@ -36,44 +37,95 @@ func (d *diagnosis) postgresDown(srv *Server) {
 		message, hint = srv.SQLFailure.Message, srv.SQLFailure.Hint
 	}
 	switch {
-	case srv.Data != nil && srv.Data.Postmaster.Stopped:
+	case srv.Data == nil || srv.Data.Postmaster == nil:
+	case srv.Data.Postmaster.Stopped:
 		message = fmt.Sprintf("PostgreSQL is frozen: its postmaster (pid %d) was stopped by a signal, holds its port and answers nobody", srv.Data.Postmaster.PID)
 		hint = fmt.Sprintf("find out who stopped it, then: ssh %s kill -CONT %d", srv.Host, srv.Data.Postmaster.PID)
-	case srv.Data != nil && !srv.Data.Postmaster.Alive:
-		message = fmt.Sprintf("PostgreSQL is not running: %s is %s", srv.Service.Unit, srv.Service.State)
+	case !srv.Data.Postmaster.Alive:
+		message = "PostgreSQL is not running"
+		if srv.Service.Unit != "" {
+			message += fmt.Sprintf(": %s is %s", srv.Service.Unit, srv.Service.State)
+		}
 		hint = srv.Service.command(srv.Host, "start")
 		if srv.ranAsMaster() {
-			message += fmt.Sprintf("; it was master on timeline %d", srv.Data.Timeline)
-		}
-		if srv.ranAsMaster() && len(d.view.Masters) > 0 {
-			hint = fmt.Sprintf("do not start it as it is, that makes a second master: rejoin it to %s by pg_rewind or a new pg_basebackup", d.view.Masters[0])
+			message += fmt.Sprintf("; it was master on timeline %d", srv.newest())
+			hint = d.oldMaster(srv)
 		}
 	}
 	d.critical(PostgresDown, srv.Host, hint, "%s%s", message, d.waitingFor(srv))
+}
+
+// oldMaster is what to do with a server that is down and was master: started as it is, it may become a second one.
+func (d *diagnosis) oldMaster(srv *Server) string {
+	switch {
+	case d.view.Master != "":
+		return fmt.Sprintf("do not start it as it is, that makes a second master: rejoin it to %s by pg_rewind or a new pg_basebackup", d.view.Master)
+	case d.startable(srv):
+		return srv.Service.command(srv.Host, "start")
+	}
+	return "do not start it before it is known which server was master last: it may be an old master"
 }
 
 // standby reports on a server in recovery.
 func (d *diagnosis) standby(srv *Server, st Standing) {
 	if !st.Streaming {
 		message := "receives no WAL: it has no WAL receiver"
-		if r := srv.SQL.Receiver; r != nil {
+		hint := d.whyNotStreaming()
+		switch r := srv.SQL.Receiver; {
+		case r != nil && r.Status == "":
+			message, hint = "whether it receives WAL cannot be seen: the role that asks may not read pg_stat_wal_receiver", "grant it pg_monitor"
+		case r != nil:
 			message = fmt.Sprintf("receives no WAL: its WAL receiver is %s", r.Status)
 		}
-		d.critical(StandbyNotStreaming, srv.Host, d.whyNotStreaming(), "%s%s", message, d.waitingFor(srv))
+		d.critical(StandbyNotStreaming, srv.Host, hint, "%s%s", message, d.waitingFor(srv))
 	}
 	switch {
 	case srv.SQL.Paused:
-		d.critical(StandbyLagging, srv.Host, fmt.Sprintf("ssh %s runuser -u postgres -- psql -p %d -c 'SELECT pg_wal_replay_resume()'", srv.Host, srv.port()),
+		d.critical(StandbyLagging, srv.Host, resume(srv),
 			"%s", strings.TrimSuffix("replay is paused, it is "+behind(st), ", it is "))
 	case st.LagBytes != nil && *st.LagBytes >= LagLimit:
 		d.critical(StandbyLagging, srv.Host, "look at its disk, its network, and queries that hold replay back",
 			"is %s", behind(st))
 	}
-	synchronous := st.SyncState == "sync" || st.SyncState == "quorum"
-	if d.Kind != nodes.KindPG9 && st.Streaming && st.SyncState != "" && !synchronous && st.Upstream == d.view.Master {
-		d.warn(NotSynchronous, srv.Host, fmt.Sprintf("see synchronous_standby_names on %s", d.view.Master),
-			"a commit does not wait for it: %s sees it as %s", st.Upstream, st.SyncState)
+	d.synchronous(srv, st)
+}
+
+// synchronous: on a PostgreSQL 10+ site every commit waits for every standby.
+func (d *diagnosis) synchronous(srv *Server, st Standing) {
+	if d.Kind == nodes.KindPG9 || !st.Streaming || d.view.Master == "" || d.master().SQL.Blocked() {
+		return
 	}
+	switch hint := fmt.Sprintf("see synchronous_standby_names on %s", d.view.Master); {
+	case st.Upstream == "":
+		d.warn(NotSynchronous, srv.Host, "see its primary_conninfo", "it streams from %q, which is no server of the inventory", srv.SQL.Receiver.SenderHost)
+	case st.Upstream == d.view.Master && st.SyncState == "":
+		d.warn(NotSynchronous, srv.Host, hint, "%s does not tell whether a commit waits for it", st.Upstream)
+	case st.Upstream == d.view.Master && st.SyncState != "sync" && st.SyncState != "quorum":
+		d.warn(NotSynchronous, srv.Host, hint, "a commit does not wait for it: %s sees it as %s", st.Upstream, st.SyncState)
+	}
+}
+
+// blocked: commits on the master wait, and no finding of a server has said so yet.
+func (d *diagnosis) blocked() {
+	m := d.master()
+	if m == nil || !m.SQL.Blocked() || slices.ContainsFunc(d.found, func(f Finding) bool { return strings.Contains(f.Message, "; every commit on ") }) {
+		return
+	}
+	waiting := ""
+	if m.SQL.SyncWaits > 0 {
+		waiting = fmt.Sprintf(", %d sessions do so now", m.SQL.SyncWaits)
+	}
+	d.critical(StandbyNotStreaming, m.Host, "bring the missing standby back, or take its name out of synchronous_standby_names",
+		"every commit waits%s: synchronous_standby_names is %s, and too few of these stream", waiting, m.SQL.SyncNames)
+}
+
+// resume is the command that lets a paused replay go on.
+func resume(srv *Server) string {
+	port := ""
+	if srv.port() != 0 {
+		port = fmt.Sprintf(" -p %d", srv.port())
+	}
+	return fmt.Sprintf("ssh %s runuser -u postgres -- psql%s -c 'SELECT pg_wal_replay_resume()'", srv.Host, port)
 }
 
 // whyNotStreaming is the remedy for a standby without a stream.
@@ -149,7 +201,7 @@ func (d *diagnosis) identities() {
 	for i := range d.Servers {
 		s := &d.Servers[i]
 		if s.systemID() != 0 && ref.systemID() != 0 && s.systemID() != ref.systemID() {
-			d.critical(SystemIDMismatch, s.Host, fmt.Sprintf("it is another cluster altogether: if it belongs here, clone it anew from %s", ref.Host),
+			d.critical(SystemIDMismatch, s.Host, "one of the two is not of this region: look at both before you clone anything",
 				"its system identifier is %d, that of %s is %d", s.systemID(), ref.Host, ref.systemID())
 		}
 		if s.SQL != nil && ref.SQL != nil && s.SQL.Version != ref.SQL.Version {
@@ -168,7 +220,7 @@ func (d *diagnosis) masterFiles() {
 	for _, s := range d.Servers {
 		fix := fmt.Sprintf("ssh %s 'echo %s > /pitrix/run/pg_master'", s.Host, d.view.Master)
 		switch {
-		case !s.Reached() || !inUse:
+		case !s.Reached() || s.Partial != nil || !inUse:
 		case s.MasterFile == nil:
 			d.warn(MasterFileStale, s.Host, fix, "/pitrix/run/pg_master is missing, the master is %s", d.view.Master)
 		case *s.MasterFile != d.view.Master:

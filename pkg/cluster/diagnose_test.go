@@ -54,13 +54,13 @@ func TestDiagnose(t *testing.T) {
 		{
 			name: "pool stopped",
 			change: func(s *cluster.Snapshot) {
-				s.Pools[0].Service.State, s.Pools[0].Listening, s.Pools[0].Running = cluster.ServiceInactive, false, nil
+				s.Pools[0].Service.State, s.Pools[0].Listening, s.Pools[0].Running = cluster.ServiceInactive, new(false), nil
 			},
 			master: "db1", want: []string{"critical pgpool-down db1"},
 		},
 		{
 			name:   "pool active, but deaf",
-			change: func(s *cluster.Snapshot) { s.Pools[0].Listening, s.Pools[0].Running = false, nil },
+			change: func(s *cluster.Snapshot) { s.Pools[0].Listening, s.Pools[0].Running = new(false), nil },
 			master: "db1", want: []string{"critical pgpool-down db1"}, says: "accepts no connection",
 		},
 		{
@@ -132,7 +132,7 @@ func TestDiagnose(t *testing.T) {
 			name: "a pool beside a stopped server is started without it",
 			change: func(s *cluster.Snapshot) {
 				down(&s.Servers[1])
-				s.Pools[1].Service.State, s.Pools[1].Listening, s.Pools[1].Running = cluster.ServiceInactive, false, nil
+				s.Pools[1].Service.State, s.Pools[1].Listening, s.Pools[1].Running = cluster.ServiceInactive, new(false), nil
 			},
 			master: "db1", want: []string{"critical pgpool-down db2", "critical postgres-down db2"}, says: "ssh db2 systemctl start --job-mode=ignore-dependencies pgpool2",
 		},
@@ -157,7 +157,7 @@ func TestDiagnose(t *testing.T) {
 			name:   "no master: the old one is down",
 			change: func(s *cluster.Snapshot) { down(&s.Servers[0]); s.Servers[1].SQL.Receiver = nil },
 			want:   []string{"critical no-master -", "critical postgres-down db1", "critical standby-not-streaming db2"},
-			says:   "no standby was promoted: start db1 again",
+			says:   "nobody was promoted since db1 was master: start it again: ssh db1 systemctl start postgresql@15-main.service",
 		},
 		{
 			name: "no master: frozen postmaster",
@@ -180,6 +180,117 @@ func TestDiagnose(t *testing.T) {
 			name:   "another cluster altogether",
 			change: func(s *cluster.Snapshot) { s.Servers[1].Data.SystemID = 8 },
 			master: "db1", want: []string{"critical system-id-mismatch db2"},
+		},
+		{
+			name:    "the only one that answers as master is of another cluster than all the others",
+			servers: 3,
+			change:  func(s *cluster.Snapshot) { s.Servers[0].Data.SystemID = 8 },
+			want:    []string{"critical no-master -", "critical system-id-mismatch db2", "critical system-id-mismatch db3"}, says: "db2 and db3 have another cluster",
+		},
+		{
+			name: "an old master answers while the promoted one is down",
+			change: func(s *cluster.Snapshot) {
+				promote(&s.Servers[1], "0/5000200")
+				down(&s.Servers[1])
+				s.Servers[0].SQL.Standbys = nil
+			},
+			want: []string{"critical no-master -", "critical postgres-down db2"}, says: "db2 has timeline 2, which left timeline 1 at 0/5000100: another server was promoted since, and db1 is an old master",
+		},
+		{
+			name: "the promoted one crashed before its first checkpoint: only its history file tells", servers: 3,
+			change: func(s *cluster.Snapshot) {
+				promote(&s.Servers[1], "0/5000200")
+				down(&s.Servers[1])
+				down(&s.Servers[0])
+				s.Servers[1].Data.Timeline = 1
+				s.Servers[2].SQL.Receiver = nil
+			},
+			want: []string{"critical no-master -", "critical postgres-down db1", "critical postgres-down db2", "critical standby-not-streaming db3"},
+			says: "do not start it before it is known which server was master last",
+		},
+		{
+			name: "old master down, the other server out of reach: not to be started", change: func(s *cluster.Snapshot) {
+				down(&s.Servers[0])
+				s.Servers[1].Unreachable, s.Servers[1].SQL, s.Servers[1].Data = unreachable, nil, nil
+				s.Pools = s.Pools[:1]
+			},
+			want: []string{"critical host-unreachable db2", "critical no-master -", "critical postgres-down db1"}, says: "do not start it before it is known",
+		},
+		{
+			name: "commits wait for a name that nobody has",
+			change: func(s *cluster.Snapshot) {
+				s.Servers[0].SQL.SyncNames, s.Servers[0].SQL.SyncWaits = "FIRST 1 (nobody)", 2
+				s.Servers[0].SQL.Standbys[0].SyncState = "async"
+			},
+			master: "db1", want: []string{"critical standby-not-streaming db1"}, says: "every commit waits, 2 sessions do so now: synchronous_standby_names is FIRST 1 (nobody)",
+		},
+		{
+			name: "commits wait for a standby that catches up",
+			change: func(s *cluster.Snapshot) {
+				s.Servers[0].SQL.SyncNames, s.Servers[0].SQL.Standbys[0].State = "FIRST 1 (db2)", "catchup"
+			},
+			master: "db1", want: []string{"critical standby-not-streaming db1"},
+		},
+		{
+			name: "standby without an application_name, asynchronous",
+			change: func(s *cluster.Snapshot) {
+				s.Servers[1].SQL.Receiver.ApplicationName = ""
+				s.Servers[0].SQL.Standbys[0].ApplicationName, s.Servers[0].SQL.Standbys[0].SyncState = "15/main", "async"
+			},
+			master: "db1", want: []string{"warning not-synchronous db2"}, says: "db1 sees it as async",
+		},
+		{
+			name: "standby streams from outside the inventory",
+			change: func(s *cluster.Snapshot) {
+				s.Servers[1].SQL.Receiver.SenderHost, s.Servers[0].SQL.Standbys = "elsewhere", nil
+			},
+			master: "db1", want: []string{"warning not-synchronous db2"}, says: `streams from "elsewhere", which is no server of the inventory`,
+		},
+		{
+			name:   "receiver that cannot be seen",
+			change: func(s *cluster.Snapshot) { s.Servers[1].SQL.Receiver = &cluster.Receiver{} },
+			master: "db1", want: []string{"critical standby-not-streaming db2"}, says: "grant it pg_monitor",
+		},
+		{
+			name: "a pool that serves nobody",
+			change: func(s *cluster.Snapshot) {
+				s.Pools[0].Running, s.Pools[0].Refuses, s.Pools[0].RunningFailure = nil, true, &cluster.Failure{Message: "no answer in time"}
+			},
+			master: "db1", want: []string{"critical pgpool-down db1"}, says: "accepts connections and serves nobody: no answer in time",
+		},
+		{
+			name: "a pool that pgctl cannot log in to",
+			change: func(s *cluster.Snapshot) {
+				s.Pools[0].Running, s.Pools[0].RunningFailure = nil, &cluster.Failure{Message: "cannot log in through pgpool"}
+			},
+			master: "db1",
+		},
+		{
+			name: "a pool that names the master by an alias of its own",
+			change: func(s *cluster.Snapshot) {
+				s.Pools[0].Backends[0].Host, s.Pools[0].Backends[0].Addresses = "pg-master.example", []string{"198.51.100.11"}
+			},
+			master: "db1",
+		},
+		{
+			name: "a host that answered in part: what is missing is not absent",
+			change: func(s *cluster.Snapshot) {
+				part := &cluster.Failure{Message: "answered only in part: it took longer than it may"}
+				s.Servers[1].Partial, s.Pools[1].Partial = part, part
+				s.Servers[1].MasterFile, s.Servers[1].Service, s.Servers[1].Data = nil, cluster.Service{}, nil
+				s.Pools[1] = cluster.Pool{Common: s.Servers[1].Common}
+			},
+			master: "db1", want: []string{"critical host-unreachable db2"},
+		},
+		{
+			name: "HA on, two servers and two arbiters: the second arbiter is a spare",
+			change: func(s *cluster.Snapshot) {
+				s.HA = nodes.HAEnabled
+				for _, c := range []*cluster.Common{&s.Servers[0].Common, &s.Servers[1].Common} {
+					c.Watcher.Service.State = cluster.ServiceActive
+				}
+			},
+			master: "db1", want: []string{"critical watcher-down arb1", "critical watcher-down arb2"},
 		},
 		{
 			name:   "another release",

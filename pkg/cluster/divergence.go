@@ -19,7 +19,7 @@ func divergence(srv, master *Server, streaming bool) string {
 	if why := aheadOf(srv, master, streaming); why != "" {
 		return why
 	}
-	timeline, position := srv.furthest()
+	timeline, position := srv.applied()
 	if timeline == 0 {
 		return ""
 	}
@@ -29,20 +29,38 @@ func divergence(srv, master *Server, streaming bool) string {
 	return openedTwice(srv, master)
 }
 
-// aheadOf: the master itself reports a standby of its own further than it is (one question, one moment), or a server
-// that receives nothing, and so does not move, is further on the same timeline than the master.
+// aheadOf: the master itself reports a standby of its own further than it is (one question, one moment), or a server is
+// further on the same timeline than a position of the master that was read later.
 func aheadOf(srv, master *Server, streaming bool) string {
-	const sentence = "its WAL is ahead of the master's by %d bytes (%s against %s)"
+	ahead := func(p LSN) string {
+		return fmt.Sprintf("its WAL is ahead of the master's by %s (%s against %s)", Size(master.SQL.Position.Behind(p)), p, master.SQL.Position)
+	}
 	if w := master.walsenderOf(srv); w != nil {
 		if p := max(w.Flush, w.Replay); p > master.SQL.Position {
-			return fmt.Sprintf(sentence, master.SQL.Position.Behind(p), p, master.SQL.Position)
+			return ahead(p)
 		}
 	}
 	timeline, position := srv.furthest()
-	if streaming || timeline == 0 || timeline != master.SQL.Timeline || position <= master.SQL.Position {
+	later := srv.SQL == nil || master.SQL.AskedAgain
+	if streaming || !later || timeline == 0 || timeline != master.SQL.Timeline || position <= master.SQL.Position {
 		return ""
 	}
-	return fmt.Sprintf(sentence, master.SQL.Position.Behind(position), position, master.SQL.Position)
+	return ahead(position)
+}
+
+// Ahead tells whether some server seems to be further than the one master on its timeline. The two were asked at different
+// moments, so the master's position has to be read once more before that means anything.
+func (s Snapshot) Ahead() (master string, seems bool) {
+	v := s.View()
+	for i := range s.Servers {
+		if m := &s.Servers[i]; m.Host == v.Master {
+			for j := range s.Servers {
+				timeline, position := s.Servers[j].furthest()
+				seems = seems || j != i && s.Servers[j].SQL != nil && !v.Standings[j].Streaming && timeline == m.SQL.Timeline && position > m.SQL.Position
+			}
+		}
+	}
+	return v.Master, seems
 }
 
 // offHistory compares timelines: the master must have come through the server's timeline, at or after the server's
@@ -58,7 +76,7 @@ func offHistory(srv, master *Server, timeline Timeline, position LSN) string {
 			return fmt.Sprintf("it is on timeline %d, which is not in the history of the master's timeline %d", timeline, master.SQL.Timeline)
 		}
 		if position > left {
-			return fmt.Sprintf("it has %d bytes of WAL on timeline %d after %s, where the master left that timeline", left.Behind(position), timeline, left)
+			return fmt.Sprintf("it has %s of WAL on timeline %d after %s, where the master left that timeline", Size(left.Behind(position)), timeline, left)
 		}
 		masterHistory = masterHistory[:slices.IndexFunc(masterHistory, func(f Fork) bool { return f.Parent == timeline })]
 	}
@@ -128,6 +146,15 @@ func (srv *Server) furthest() (Timeline, LSN) {
 		return srv.Data.Timeline, srv.Data.Checkpoint
 	}
 	return 0, 0
+}
+
+// applied is the timeline and position up to which the server has applied WAL. What a standby has received beyond that is not
+// its state yet: the beginning of a record that never got its end is thrown away when it follows a new timeline.
+func (srv *Server) applied() (Timeline, LSN) {
+	if srv.SQL != nil {
+		return srv.SQL.Timeline, srv.SQL.Position
+	}
+	return srv.furthest()
 }
 
 // history is how the server's timeline t came to be; timeline 1 has no history file and no ancestors.

@@ -27,6 +27,7 @@ type Failure struct {
 type Common struct {
 	Host        string
 	Unreachable *Failure // nil: the host answered
+	Partial     *Failure // it answered only in part: what is missing is not known, not absent; nil: it answered in full
 	Clock       *Clock   // nil: not known
 	Addresses   []string // the host's own IP addresses
 	Watcher     Watcher
@@ -86,8 +87,8 @@ type Disk struct{ Total, Free int64 }
 // DataDir is what the files of a data directory say. They are written at checkpoints: the server may be further.
 type DataDir struct {
 	Path       string
-	Port       int // 0 unknown
-	Postmaster Process
+	Port       int      // 0 unknown
+	Postmaster *Process // nil: not known
 	SystemID   uint64
 	State      string // pg_control's "Database cluster state", such as "in production" or "shut down"
 	Timeline   Timeline
@@ -98,7 +99,7 @@ type DataDir struct {
 
 // Process is the postmaster named by postmaster.pid.
 type Process struct {
-	PID     int  // 0: no such file
+	PID     int  // 0: there is no postmaster.pid
 	Alive   bool // the process exists
 	Stopped bool // it was sent SIGSTOP: it holds its port and answers nobody
 }
@@ -107,8 +108,9 @@ type Process struct {
 type Instance struct {
 	Version    string // such as "15.18"
 	InRecovery bool
-	Position   LSN // master: current write position; standby: replay position
-	Received   LSN // standby: what its receiver has flushed; 0 unknown
+	Position   LSN  // master: current write position; standby: replay position
+	AskedAgain bool // Position was read after every other server had answered
+	Received   LSN  // standby: what its receiver has flushed; 0 unknown
 	Timeline   Timeline
 	Paused     bool           // replay is paused
 	ReplayAge  *time.Duration // standby: since the last replayed commit, 0 when nothing is left to replay; nil unknown
@@ -124,7 +126,6 @@ type Receiver struct {
 	Status          string // "streaming" is the good one
 	SenderHost      string // as the standby knows it: a name or an address
 	ApplicationName string
-	Slot            string
 }
 
 // Walsender is one row of pg_stat_replication.
@@ -134,7 +135,6 @@ type Walsender struct {
 	State           string // "streaming", "catchup", "backup" ...
 	SyncState       string // "sync", "quorum", "potential", "async"
 	Flush, Replay   LSN
-	ReplayLag       *time.Duration
 }
 
 // Slot is a replication slot.
@@ -150,18 +150,20 @@ type Pool struct {
 	Common
 	Service        Service
 	ConfFailure    *Failure  // why pgpool.conf could not be read
-	Backends       []Backend // as pgpool.conf has them
+	Backends       []Backend // as pgpool.conf has them; nil: not known
 	Running        []Backend // as the running pgpool has them; nil: it could not be asked
 	RunningFailure *Failure  // why not
-	Listening      bool      // something accepts connections on its port
+	Refuses        bool      // RunningFailure is what every client meets, not a login of pgctl's own that failed
+	Listening      *bool     // something accepts connections on its port; nil: not known
 }
 
 // Backend is one backend slot of a pool.
 type Backend struct {
-	Host string
-	Port int
-	Flag string // such as "DISALLOW_TO_FAILOVER"
-	Role string // as the running pgpool sees it: "primary", "standby"; "" from the file
+	Host      string
+	Port      int
+	Flag      string   // such as "DISALLOW_TO_FAILOVER"
+	Addresses []string // what the pool's host takes the name for
+	Role      string   // as the running pgpool sees it: "primary", "standby"; "" from the file
 }
 
 // Arbiter is a host that votes and holds no data.

@@ -29,8 +29,9 @@ type Standing struct {
 
 // View is the region's shape: who is master, and where every server stands.
 type View struct {
-	Master    string     // the one proven master; "" when there is none or more than one
+	Master    string     // the one proven master; "" when there is none, more than one, or only one that is not to be trusted
 	Masters   []string   // every server that answers as master, in inventory order
+	Distrust  string     // why the only server that answers as master is not taken for it; "" otherwise
 	Standings []Standing // index for index with Snapshot.Servers
 }
 
@@ -47,9 +48,12 @@ func (s Snapshot) View() View {
 		}
 	}
 	if len(v.Masters) == 1 {
-		v.Master = master.Host
-	} else {
+		v.Distrust = s.distrust(master)
+	}
+	if len(v.Masters) != 1 || v.Distrust != "" {
 		master = nil
+	} else {
+		v.Master = master.Host
 	}
 	for i := range s.Servers {
 		s.place(&s.Servers[i], master, &v.Standings[i])
@@ -124,16 +128,24 @@ func (s Snapshot) upstreamOf(srv *Server) *Server {
 
 // walsenderOf is the walsender that feeds the given standby, nil when there is none. It must come from the standby's own
 // address (where that is known) and bear the name that the standby's receiver uses, or one that is the standby's own.
+// A standby whose conninfo names none appears under its cluster_name: then it is the only one from its address.
 func (srv *Server) walsenderOf(standby *Server) *Walsender {
 	if srv.SQL == nil {
 		return nil
 	}
+	var fromThere []*Walsender
 	for i := range srv.SQL.Standbys {
 		w := &srv.SQL.Standbys[i]
-		fromThere := w.ClientAddress == "" || len(standby.Addresses) == 0 || slices.Contains(standby.Addresses, w.ClientAddress)
-		if fromThere && standby.uses(w.ApplicationName) {
+		local := slices.Contains(standby.Addresses, w.ClientAddress)
+		if (local || w.ClientAddress == "" || len(standby.Addresses) == 0) && standby.uses(w.ApplicationName) {
 			return w
 		}
+		if local && (w.State == "streaming" || w.State == "catchup") {
+			fromThere = append(fromThere, w)
+		}
+	}
+	if nameless := standby.SQL != nil && standby.SQL.Receiver != nil && standby.SQL.Receiver.ApplicationName == ""; nameless && len(fromThere) == 1 {
+		return fromThere[0]
 	}
 	return nil
 }

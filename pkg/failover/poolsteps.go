@@ -113,32 +113,53 @@ func (h poolEdit) edit(ctx context.Context, s plan.Step) (before, after []byte, 
 // poolRestart makes the running pgpool have what the file says.
 type poolRestart struct{ *Pools }
 
-// Done: the running pgpool has the master as its only backend. Where nobody can log in: it started after the file was written.
+// Done: the running pgpool has the master as its only backend. Where it cannot be asked: its file has, and it started after that
+// was written.
 func (h poolRestart) Done(ctx context.Context, s plan.Step) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
-	defer cancel()
 	want, err := wanted(s)
 	if err != nil {
 		return false, err
 	}
-	host := h.Hosts(s.Host)
+	running, conf, err := h.running(ctx, s.Host)
+	switch {
+	case err == nil:
+		return isOnly(running, want), nil
+	case conf == nil:
+		return false, err
+	case errors.Is(err, pgpool.ErrNotListening), !points(conf, want):
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
+	defer cancel()
+	out, err := h.Hosts(s.Host).Run(ctx, remote.Script(poolStartedScript, h.Settings.ConfPath()))
+	return strings.TrimSpace(string(out.Stdout)) == "yes", err
+}
+
+// running asks the running pgpool. conf is nil when not even its file could be read.
+func (h poolRestart) running(ctx context.Context, name string) ([]cluster.Backend, *pgpool.Conf, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
+	defer cancel()
+	host := h.Hosts(name)
 	_, conf, err := h.read(ctx, host)
 	if err != nil {
-		return false, err
+		return nil, nil, err
 	}
 	passwords, err := h.passwords(ctx, host)
 	if err != nil {
-		return false, err
+		return nil, nil, err
 	}
 	running, err := pgpool.Running(ctx, host, h.Settings, conf, passwords)
-	switch {
-	case errors.Is(err, pgpool.ErrNotListening):
-		return false, nil
-	case err != nil:
-		out, err := host.Run(ctx, remote.Script(poolStartedScript, h.Settings.ConfPath()))
-		return strings.TrimSpace(string(out.Stdout)) == "yes", err
-	}
-	return len(running) == 1 && running[0].Host == want.Host && running[0].Port == want.Port, nil
+	return running, conf, err
+}
+
+// points tells whether pgpool.conf has the wanted backend and no other.
+func points(conf *pgpool.Conf, want cluster.Backend) bool {
+	backends, err := conf.Backends()
+	return err == nil && isOnly(backends, want)
+}
+
+func isOnly(backends []cluster.Backend, want cluster.Backend) bool {
+	return len(backends) == 1 && backends[0].Host == want.Host && backends[0].Port == want.Port
 }
 
 // Do stops pgpool, clears what its last life left, and starts it. An interruption between leaves it stopped; again, it is
@@ -183,11 +204,11 @@ func (h poolProve) Done(ctx context.Context, s plan.Step) (bool, error) {
 		return true, nil
 	}
 	if err != nil {
-		return false, err
+		return false, &plan.NotYet{Reason: err}
 	}
 	if id := strconv.FormatUint(target.SystemID, 10); id != s.Args["system_id"] || strconv.Itoa(target.Port) != s.Args["port"] ||
 		target.Address != "" && !slices.Contains(strings.Fields(s.Args["addresses"]), target.Address) {
-		return false, fmt.Errorf("a write through the pool was taken by %s:%d, not by %s", target.Address, target.Port, s.Args["master"])
+		return false, &plan.NotYet{Reason: fmt.Errorf("a write through the pool was taken by %s:%d, not by %s", target.Address, target.Port, s.Args["master"])}
 	}
 	return true, nil
 }

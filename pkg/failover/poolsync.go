@@ -59,7 +59,7 @@ func certainMaster(snap cluster.Snapshot, d cluster.Diagnosis, accept []string) 
 				Name:     RiskUnfencedMaster,
 				Evidence: fmt.Sprintf("%s was not asked and may be a master too: %s", s.Host, s.Unreachable.Message), Hint: s.Unreachable.Hint,
 			})
-		case s.Data == nil || s.Data.Postmaster.Alive:
+		case s.Data == nil || s.Data.Postmaster == nil || s.Data.Postmaster.Alive:
 			refusal.Risks = append(refusal.Risks, cluster.Risk{
 				Name: RiskUnfencedMaster, Evidence: fmt.Sprintf("%s runs PostgreSQL, does not answer, and may be a master too", s.Host), Hint: "pgctl overview",
 			})

@@ -18,7 +18,7 @@ func site() cluster.Snapshot {
 		common := cluster.Common{Host: host, Addresses: []string{"198.51.100.1" + host[2:]}}
 		snap.Servers = append(snap.Servers, cluster.Server{
 			Common: common, SQL: &cluster.Instance{Version: "15.18", Timeline: 1, InRecovery: host != "db1"},
-			Data: &cluster.DataDir{Port: 5432, SystemID: 7, Timeline: 1, Postmaster: cluster.Process{PID: 1, Alive: true}},
+			Data: &cluster.DataDir{Port: 5432, SystemID: 7, Timeline: 1, Postmaster: &cluster.Process{PID: 1, Alive: true}},
 		})
 		snap.Pools = append(snap.Pools, cluster.Pool{Common: common})
 	}
@@ -37,7 +37,7 @@ func TestPoolSync(t *testing.T) {
 	}{
 		{name: "one pool after the other", change: func(*cluster.Snapshot) {}, steps: "db1/pool.edit db1/pool.restart db1/pool.prove db2/pool.edit db2/pool.restart db2/pool.prove"},
 		{name: "a standby's PostgreSQL is stopped: it is no master", change: func(s *cluster.Snapshot) {
-			s.Servers[1].SQL, s.Servers[1].Data.Postmaster = nil, cluster.Process{}
+			s.Servers[1].SQL, s.Servers[1].Data.Postmaster = nil, &cluster.Process{}
 			s.Pools = s.Pools[:1]
 		}, steps: "db1/pool.edit db1/pool.restart db1/pool.prove"},
 		{name: "a pool on a host of its own is gone", change: func(s *cluster.Snapshot) {

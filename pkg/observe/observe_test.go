@@ -20,7 +20,7 @@ const facts = "\x1eclock\n1700000000.5\n\x1eaddresses\n198.51.100.11 \n" +
 	"\x1epostgres\ndata_dir /var/lib/postgresql/15/main\nport 5432\ndisk 1000 500\npostmaster 100 S\n" +
 	"\x1emaster_file\nh001\n" +
 	"\x1eservices\npostgresql systemd postgresql@15-main.service LoadState=loaded ActiveState=active SubState=running\n" +
-	"\x1ewatcher\npg_watcher supervisor pg_watcher absent\n"
+	"\x1ewatcher\npg_watcher supervisor pg_watcher absent\n\x1eend\n"
 
 var (
 	masterRows  = []string{`{"in_recovery":false}`, `{"in_recovery":false,"position":"0/3000148","segment":"000000010000000000000003"}`}
@@ -138,7 +138,7 @@ func TestFactsThatCameAreKept(t *testing.T) {
 		Timeout: 20 * time.Millisecond, Now: time.Now,
 	}
 	s := site.Snapshot(t.Context(), observe.ServicesOnly).Servers[0]
-	if !s.Reached() || s.Data == nil || s.Service.State != "" {
+	if !s.Reached() || s.Partial == nil || s.Data == nil || s.Service.State != "" {
 		t.Errorf("got %+v", s)
 	}
 }

@@ -13,27 +13,38 @@ type roles struct {
 }
 
 // Fragments of the one command that a host is asked. Quick questions come first, so that what hangs (a disk, a service
-// manager) costs only what comes after it.
+// manager) costs only what comes after it. An answer without its end section is one in part: a section that is missing from
+// it is not known, while one that is missing from a whole answer is a file that is not there. Files are cut at a size that
+// no honest one reaches.
 const (
 	askHost = `
 section clock; date +%s.%N
 section addresses; hostname -I
 `
 	askServer = `
-section postgres; pg_facts "$1" "$2"
-[ -f /pitrix/run/pg_master ] && { section master_file; cat /pitrix/run/pg_master; }
+pg_locate "$1" "$2"
 section services; service_facts postgresql "${3:-$(pg_unit "$pgdata")}"
+[ -f /pitrix/run/pg_master ] && { section master_file; head -c 1024 /pitrix/run/pg_master; }
 `
 	askPool = `
 section pool_service; service_facts pgpool2 "$5"
-[ -f "$4" ] && { section pool_conf; cat "$4"; }
-[ -f "${4%/*}/pool_passwd" ] && { section pool_passwords; cat "${4%/*}/pool_passwd"; }
+[ -f "$4" ] && {
+  section pool_conf; head -c 1048576 "$4"
+  section pool_names
+  sed -n "s/^[[:space:]]*backend_hostname[0-9]*[[:space:]=]*'\{0,1\}\([A-Za-z0-9.:-]*\).*/\1/p" "$4" | sort -u | while read -r name; do
+    echo "$name" $(getent ahosts "$name" | awk '{ print $1 }' | sort -u)
+  done
+}
+[ -f "${4%/*}/pool_passwd" ] && { section pool_passwords; head -c 1048576 "${4%/*}/pool_passwd"; }
 `
 	askWatcher = `
 for file in PGMonitor PGNode; do
-  [ -f "/var/run/pg_watcher.$file" ] && { section "$file"; cat "/var/run/pg_watcher.$file"; }
+  [ -f "/var/run/pg_watcher.$file" ] && { section "$file"; head -c 65536 "/var/run/pg_watcher.$file"; }
 done
 section watcher; program_facts pg_watcher pg_watcher
+`
+	askFiles = `
+section postgres; (pg_facts)
 `
 )
 
@@ -53,5 +64,8 @@ func question(r roles, pg postgres.Settings, pool pgpool.Settings) remote.Comman
 	if r.server || r.arbiter {
 		text += askWatcher
 	}
-	return remote.Script(text+"\nexit 0\n", pg.DataDir, pg.PortText(), pg.Service, pool.ConfPath(), pool.Unit())
+	if r.server {
+		text += askFiles
+	}
+	return remote.Script(text+"\nsection end\nexit 0\n", pg.DataDir, pg.PortText(), pg.Service, pool.ConfPath(), pool.Unit())
 }

@@ -53,6 +53,7 @@ func (s *Site) Snapshot(ctx context.Context, scope Scope) cluster.Snapshot {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	deadline := s.Now().Add(s.Timeout)
 	visits := remote.Each(ctx, names, atOnce, s.Timeout, func(ctx context.Context, name string) visit {
 		return s.visit(ctx, name, carries[name], scope != ServicesOnly)
 	})
@@ -60,7 +61,29 @@ func (s *Site) Snapshot(ctx context.Context, scope Scope) cluster.Snapshot {
 	for i, name := range names {
 		byHost[name] = visits[i]
 	}
-	return s.assemble(scope, byHost)
+	snap := s.assemble(scope, byHost)
+	s.askAgain(ctx, deadline, &snap)
+	return snap
+}
+
+// askAgain reads the master's position once more when another server seems to be ahead of it: they were asked at different
+// moments, and only a position that was read later proves something. It keeps to the first round's deadline.
+func (s *Site) askAgain(ctx context.Context, deadline time.Time, snap *cluster.Snapshot) {
+	master, seems := snap.Ahead()
+	if !seems {
+		return
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	again, err := postgres.On(s.Hosts(master), s.postgres()).Probe(ctx)
+	if err != nil || again.InRecovery {
+		return
+	}
+	for i := range snap.Servers {
+		if in := snap.Servers[i].SQL; snap.Servers[i].Host == master && in.Timeline == again.Timeline {
+			in.Position, in.AskedAgain = again.Position, true
+		}
+	}
 }
 
 // roles lists the hosts in scope and what each carries.

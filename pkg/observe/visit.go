@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/pgpool"
@@ -46,13 +47,20 @@ func (s *Site) visit(ctx context.Context, name string, r roles, sql bool) visit 
 	}
 	result, err := host.Run(ctx, question(r, pg, pool))
 	found := sections(string(result.Stdout))
-	if err != nil && found["clock"] == "" {
-		v.common.Unreachable = unreachable(name, err)
-	} else {
+	_, whole := found["end"]
+	switch {
+	case whole || err != nil && found["clock"] != "":
 		v.read(found, r, began, s.Now())
-		if r.pool {
-			v.askPool(ctx, host, pool, found, sql)
+		if !whole {
+			v.common.Partial = inPart(name, err)
 		}
+		if r.pool {
+			v.askPool(ctx, host, pool, found, whole, sql)
+		}
+	case err != nil:
+		v.common.Unreachable = unreachable(name, err)
+	default:
+		v.common.Unreachable = unreachable(name, errors.New("its answer has no end"))
 	}
 	session.Wait()
 	return v
@@ -70,15 +78,30 @@ func unreachable(host string, err error) *cluster.Failure {
 	}
 }
 
-// read takes the sections apart. A section that did not come, or cannot be read, leaves its part unknown.
+// inPart is the failure of a host whose answer stopped half-way.
+func inPart(host string, err error) *cluster.Failure {
+	why := "its answer stopped half-way"
+	if errors.Is(err, context.DeadlineExceeded) {
+		why = "it took longer than it may"
+	}
+	return &cluster.Failure{
+		Message: "answered only in part: " + why,
+		Hint:    fmt.Sprintf("a disk, a mount or a service manager hangs: ssh %s 'df; systemctl' (--timeout gives it longer)", host),
+	}
+}
+
+// read takes the sections apart. A section that did not come leaves its part unknown.
 func (v *visit) read(found map[string]string, r roles, began, ended time.Time) {
 	v.common.Clock = clock(found["clock"], began, ended)
 	v.common.Addresses = strings.Fields(found["addresses"])
 	if r.server {
-		v.facts, _ = postgres.ParseFacts(found["postgres"])
+		var err error
+		if v.facts, err = postgres.ParseFacts(found["postgres"]); err != nil {
+			v.common.Partial = &cluster.Failure{Message: "answered only in part: " + printable(err.Error()), Hint: "look at its data directory"}
+		}
 		v.postgres = services(found["services"])["postgresql"]
 		if text, ok := found["master_file"]; ok {
-			text = strings.TrimSpace(text)
+			text = printable(strings.TrimSpace(text))
 			v.masterFile = &text
 		}
 	}
@@ -92,6 +115,16 @@ func (v *visit) read(found map[string]string, r roles, began, ended time.Time) {
 			Node:    watcherStatus(found, "PGNode"),
 		}
 	}
+}
+
+// printable replaces control characters: what a host's files say goes to a terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, text)
 }
 
 // services parses service lines; a service that was not answered for is unknown.
@@ -115,9 +148,12 @@ func clock(text string, began, ended time.Time) *cluster.Clock {
 }
 
 // askPool reads pgpool.conf and asks the running pgpool.
-func (v *visit) askPool(ctx context.Context, host remote.Host, s pgpool.Settings, found map[string]string, sql bool) {
+func (v *visit) askPool(ctx context.Context, host remote.Host, s pgpool.Settings, found map[string]string, whole, sql bool) {
 	text, ok := found["pool_conf"]
-	if !ok {
+	switch {
+	case !ok && !whole:
+		return
+	case !ok:
 		v.pool.ConfFailure = &cluster.Failure{
 			Message: s.ConfPath() + " is not there",
 			Hint:    "install pgpool2 on it, or set pgpool.conf in pgctl.yaml to where the file is",
@@ -129,16 +165,42 @@ func (v *visit) askPool(ctx context.Context, host remote.Host, s pgpool.Settings
 		v.pool.Backends, err = conf.Backends()
 	}
 	if err != nil {
-		v.pool.ConfFailure = &cluster.Failure{Message: err.Error(), Hint: "correct that line; pgpool reads the file at its next start"}
+		v.pool.ConfFailure = &cluster.Failure{Message: printable(err.Error()), Hint: "correct it before anything restarts pgpool: it would not start"}
 		return
 	}
-	v.pool.Listening = v.pool.Service.State == cluster.ServiceActive
+	v.resolve(found["pool_names"])
 	if !sql {
 		return
 	}
 	v.pool.Running, err = pgpool.Running(ctx, host, s, conf, found["pool_passwords"])
-	v.pool.Listening = v.pool.Listening && !errors.Is(err, pgpool.ErrNotListening)
+	v.pool.Listening = listening(err)
 	if err != nil {
-		v.pool.RunningFailure = &cluster.Failure{Message: "the running pgpool could not be asked: " + err.Error()}
+		v.pool.RunningFailure = &cluster.Failure{Message: strings.TrimPrefix(pgpool.Explain(err), host.Name()+": ")}
+		v.pool.Refuses = v.pool.Listening != nil && !errors.Is(err, pgpool.ErrNoLogin)
+	}
+}
+
+// listening is what the attempt to talk to a pool says of its port: nil where the connection was not even tried (no route
+// through sshd), which says nothing.
+func listening(err error) *bool {
+	var dial *remote.DialError
+	switch {
+	case errors.Is(err, pgpool.ErrNotListening):
+		return new(false)
+	case errors.As(err, &dial):
+		return nil
+	}
+	return new(true)
+}
+
+// resolve notes what the pool's host takes its backends' names for: a name, then addresses, a line each.
+func (v *visit) resolve(text string) {
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		for i := range v.pool.Backends {
+			if b := &v.pool.Backends[i]; len(fields) > 1 && fields[0] == b.Host {
+				b.Addresses = fields[1:]
+			}
+		}
 	}
 }

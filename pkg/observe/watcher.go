@@ -21,6 +21,6 @@ func watcherStatus(found map[string]string, file string) *string {
 	} else if line, _, several := strings.Cut(status, "\n"); several {
 		status = line
 	}
-	status = strings.ToLower(status)
+	status = printable(strings.ToLower(status))
 	return &status
 }

@@ -1,6 +1,7 @@
 package pgpool
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -23,7 +24,8 @@ var (
 )
 
 // ParseConf reads pgpool.conf (pgpool-II manual, "Configuring Pgpool-II": name = value, # begins a comment, quotes are
-// doubled inside quotes). A line that it cannot read is an error with its number.
+// doubled inside quotes). A line that it cannot read is an error with its number; what stands there is not told, as it may be
+// a password.
 func ParseConf(path string, data []byte) (*Conf, error) {
 	c := &Conf{Path: path, values: map[string]string{}}
 	number := 0
@@ -35,11 +37,14 @@ func ParseConf(path string, data []byte) (*Conf, error) {
 		}
 		m := assignment.FindStringSubmatch(line)
 		if m == nil {
-			return nil, fmt.Errorf("%s:%d: found %q, expected name = value", path, number, line)
+			return nil, fmt.Errorf("%s:%d: expected name = value", path, number)
 		}
 		value, err := parseValue(m[2])
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: %s: %w", path, number, m[1], err)
+		}
+		if strings.EqualFold(m[1], "include") {
+			return nil, fmt.Errorf("%s:%d: it includes another file, which pgctl does not read: put the backends into this one", path, number)
 		}
 		c.values[strings.ToLower(m[1])] = value
 	}
@@ -60,14 +65,14 @@ func parseValue(text string) (string, error) {
 			value.WriteByte(text[i])
 		case text[i] == '\'':
 			if rest := strings.TrimSpace(text[i+1:]); rest != "" && rest[0] != '#' {
-				return "", fmt.Errorf("found %q behind the closing quote, expected the end of the line or a comment", rest)
+				return "", errors.New("found text behind the closing quote, expected the end of the line or a comment")
 			}
 			return value.String(), nil
 		default:
 			value.WriteByte(text[i])
 		}
 	}
-	return "", fmt.Errorf("found an opening quote without a closing one")
+	return "", errors.New("found an opening quote without a closing one")
 }
 
 // Get is a setting's value, or fallback when the file does not set it.
@@ -97,7 +102,7 @@ func (c *Conf) Backends() ([]cluster.Backend, error) {
 		}
 		byNumber[n] = cluster.Backend{Host: host, Port: port, Flag: c.Get("backend_flag"+m[1], "ALLOW_TO_FAILOVER")}
 	}
-	var all []cluster.Backend
+	all := []cluster.Backend{} // none, which is not the same as not known
 	for _, n := range slices.Sorted(maps.Keys(byNumber)) {
 		all = append(all, byNumber[n])
 	}

@@ -6,8 +6,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-
-	"github.com/pgctl/pgctl/pkg/cluster"
 )
 
 // DisallowFailover is the flag that a site's pools have: they pool connections and decide nothing.
@@ -40,7 +38,7 @@ func WithMaster(path string, data []byte, host string, port int) ([]byte, error)
 		return nil, fmt.Errorf("the edit of %s went wrong, nothing was written: %w", path, err)
 	}
 	backends, err := conf.Backends()
-	if err != nil || len(backends) != 1 || backends[0] != (cluster.Backend{Host: host, Port: port, Flag: DisallowFailover}) {
+	if err != nil || len(backends) != 1 || backends[0].Host != host || backends[0].Port != port || backends[0].Flag != DisallowFailover {
 		return nil, fmt.Errorf("the edit of %s went wrong, nothing was written: it gives the backends %+v", path, backends)
 	}
 	return edited, nil

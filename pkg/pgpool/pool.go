@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 
@@ -77,18 +78,35 @@ func connect(ctx context.Context, host remote.Host, s Settings, conf *Conf, pass
 	return session, err
 }
 
-// config is the login: the pgpass file's password where it has one, else that of sr_check_user.
+// config is the login. The operator's pgpass file serves the user that the operator named; the one that the pool's own file
+// names gets the password that stands there, so that no pool can ask for a password of the operator's.
 func config(host, user string, s Settings, conf *Conf, passwords string) (*pgconn.Config, error) {
-	cfg, err := pgconn.ParseConfig("host=" + host + " sslmode=disable application_name=pgctl port=" + conf.Get("port", "9999"))
+	port, err := strconv.ParseUint(conf.Get("port", "9999"), 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("%s: port is no port number", conf.Path)
+	}
+	cfg, err := pgconn.ParseConfig(fmt.Sprintf("host=%s port=%d user='%s' sslmode=disable application_name=pgctl", host, port, strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(user)))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the connection settings for pgpool on %s: %w", host, err)
 	}
-	cfg.User = user
+	cfg.ValidateConnect = nil
 	cfg.Database = cmp.Or(s.DBName, conf.Get("sr_check_database", "postgres"))
-	if cfg.Password == "" && user == conf.Get("sr_check_user", "") {
+	if s.User == "" {
 		cfg.Password = checkPassword(conf, passwords, user)
 	}
 	return cfg, nil
+}
+
+// Explain is a sentence for why a pool could not be asked.
+func Explain(err error) string {
+	var refused *pgconn.PgError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return "no answer in time"
+	case errors.As(err, &refused):
+		return refused.Message
+	}
+	return err.Error()
 }
 
 // checkPassword is sr_check_user's password where pgpool keeps it readable: in pgpool.conf, else in pool_passwd, plain or
@@ -109,10 +127,11 @@ func checkPassword(conf *Conf, passwords, user string) string {
 // listenAddress is an address on which the pool hears connections from its own host.
 func listenAddress(conf *Conf) string {
 	first, _, _ := strings.Cut(conf.Get("listen_addresses", "localhost"), ",")
-	if ip := net.ParseIP(strings.TrimSpace(first)); ip != nil && !ip.IsUnspecified() {
-		return ip.String()
+	switch first = strings.TrimSpace(first); first {
+	case "", "*", "0.0.0.0", "::":
+		return "127.0.0.1"
 	}
-	return "127.0.0.1"
+	return first // a name is for the host itself to resolve
 }
 
 // showNodes reads SHOW POOL_NODES by the names of its columns: their order and number differ between versions.

@@ -9,7 +9,8 @@ import (
 
 // Handler does the steps of one verb.
 type Handler interface {
-	// Done tells whether the step's effect is there. It changes nothing.
+	// Done tells whether the step's effect is there. It changes nothing. An error says that it cannot be seen, which
+	// stops the plan; a *NotYet says no with the reason.
 	Done(ctx context.Context, s Step) (bool, error)
 	// Do brings the effect about. It is called when Done said no, and again after an interruption.
 	Do(ctx context.Context, s Step) error
@@ -40,6 +41,25 @@ type Runner struct {
 	Proof, Poll time.Duration
 	// Sleep waits; nil is time.Sleep, ended by the context.
 	Sleep func(ctx context.Context, d time.Duration)
+}
+
+// NotYet is returned by Handler.Done for a no with its reason, which is told if the effect never shows.
+type NotYet struct{ Reason error }
+
+// Error is the reason.
+func (e *NotYet) Error() string { return e.Reason.Error() }
+
+// Unwrap gives the reason.
+func (e *NotYet) Unwrap() error { return e.Reason }
+
+// look asks whether a step is done; a no may have a reason.
+func look(ctx context.Context, h Handler, s Step) (done bool, reason, err error) {
+	done, err = h.Done(ctx, s)
+	var no *NotYet
+	if errors.As(err, &no) {
+		return false, no.Reason, nil
+	}
+	return done, nil, err
 }
 
 // ErrGuard is returned, beside the guard's reason, when a plan no longer applies to the world that it was made for.
@@ -111,7 +131,7 @@ func (r *Runner) step(ctx context.Context, p Plan, s Step) (did bool, err error)
 		}
 	}
 	handler := r.Handlers[s.Verb]
-	done, err := handler.Done(whole, s)
+	done, _, err := look(whole, handler, s)
 	if err != nil {
 		return false, err
 	}
@@ -130,17 +150,17 @@ func (r *Runner) step(ctx context.Context, p Plan, s Step) (did bool, err error)
 	return true, nil
 }
 
-// prove looks for the step's effect until it shows or Proof has passed. An error of the last look is the reason.
+// prove looks for the step's effect until it shows or Proof has passed. What the last look said is the reason.
 func (r *Runner) prove(ctx context.Context, handler Handler, s Step) error {
 	poll := max(r.Poll, time.Millisecond)
 	for waited := time.Duration(0); ; waited += poll {
-		done, err := handler.Done(ctx, s)
+		done, reason, err := look(ctx, handler, s)
 		if done && err == nil {
 			return nil
 		}
 		if waited >= r.Proof {
-			if err != nil {
-				return fmt.Errorf("%w: %w", ErrUnproven, err)
+			if reason = errors.Join(reason, err); reason != nil {
+				return fmt.Errorf("%w: %w", ErrUnproven, reason)
 			}
 			return ErrUnproven
 		}
@@ -156,7 +176,7 @@ func (r *Runner) Preview(ctx context.Context, p Plan) ([]State, error) {
 	}
 	states := make([]State, len(p.Steps))
 	for i, s := range p.Steps {
-		done, err := r.Handlers[s.Verb].Done(ctx, s)
+		done, _, err := look(ctx, r.Handlers[s.Verb], s)
 		if err != nil {
 			return nil, &Stopped{Plan: p, Done: i, Err: err}
 		}

@@ -24,7 +24,12 @@ type world struct {
 
 var errCrash = errors.New("crash")
 
-func (w *world) Done(_ context.Context, s plan.Step) (bool, error) { return w.effects[s.ID], w.lost }
+func (w *world) Done(_ context.Context, s plan.Step) (bool, error) {
+	if w.lost == nil && !w.effects[s.ID] {
+		return false, &plan.NotYet{Reason: errors.New("it is dark")}
+	}
+	return w.effects[s.ID], w.lost
+}
 
 func (w *world) Do(_ context.Context, s plan.Step) error {
 	w.did = append(w.did, s.ID)
@@ -121,7 +126,7 @@ func TestStopped(t *testing.T) {
 				return nil
 			}
 		}, cause: errGone, done: 2, changed: true, text: "step 3 of 3"},
-		{name: "no proof", change: func(_ *plan.Runner, w *world, _ func()) { w.deaf = "s2" }, cause: plan.ErrUnproven, done: 1, changed: true, text: "its effect does not show"},
+		{name: "no proof", change: func(_ *plan.Runner, w *world, _ func()) { w.deaf = "s2" }, cause: plan.ErrUnproven, done: 1, changed: true, text: "its effect does not show: it is dark"},
 		{name: "cannot see", change: func(_ *plan.Runner, w *world, _ func()) { w.lost = errors.New("no answer") }, text: "no answer"},
 		{name: "interrupted during a step: that step is brought to its end", change: func(r *plan.Runner, _ *world, cancel func()) {
 			r.Report = func(s plan.Step, state plan.State, _ error) {

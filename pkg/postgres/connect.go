@@ -20,14 +20,14 @@ import (
 // authentication, or that has no socket, is tried over TCP on its own address.
 func (s *Server) Connect(ctx context.Context) (*pgconn.PgConn, error) {
 	conn, err := s.connect(ctx, "unix")
-	if err == nil || !s.wantsPassword(err) && !strings.Contains(err.Error(), noSocket) {
+	if err == nil || !wantsPassword(err) && !strings.Contains(err.Error(), noSocket) {
 		return conn, err
 	}
 	viaTCP, errTCP := s.connect(ctx, "tcp")
 	if errTCP == nil {
 		return viaTCP, nil
 	}
-	if s.wantsPassword(errTCP) {
+	if wantsPassword(errTCP) {
 		return nil, errTCP
 	}
 	return nil, err
@@ -40,7 +40,7 @@ var ErrNoPassword = errors.New("no password at hand")
 const noSocket = "PostgreSQL has no Unix socket"
 
 // wantsPassword tells whether a server refused a session for its authentication (SQLSTATE class 28).
-func (s *Server) wantsPassword(err error) bool {
+func wantsPassword(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && strings.HasPrefix(pg.Code, "28")
 }
@@ -58,10 +58,11 @@ func (s *Server) connect(ctx context.Context, family string) (*pgconn.PgConn, er
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the connection settings for %s: %w", s.host.Name(), err)
 	}
+	cfg.ValidateConnect = nil // PGTARGETSESSIONATTRS is a client's wish; a probe takes the server as it is
 	cfg.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) { return s.relay(ctx, family) }
 	cfg.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
 	conn, err := pgconn.ConnectConfig(ctx, cfg)
-	if err != nil && cfg.Password == "" && s.wantsPassword(err) {
+	if err != nil && cfg.Password == "" && wantsPassword(err) {
 		return nil, fmt.Errorf("%w: %w", ErrNoPassword, err)
 	}
 	return conn, err
@@ -89,7 +90,8 @@ func quoteValue(v string) string {
 // relay starts the relay on the host. Where the server is, the host finds out itself in the same command.
 func (s *Server) relay(ctx context.Context, family string) (net.Conn, error) {
 	script := locateScript + `
-pg_locate "$1" "$2" || { echo "no PostgreSQL data directory on this host" >&2; exit 1; }
+pg_locate "$1" "$2" || { echo "$pgwhy" >&2; exit 1; }
+command -v perl >/dev/null || { echo "perl is not installed on this host (Debian: perl-base)" >&2; exit 1; }
 [ -n "$pgpid" ] || { echo "PostgreSQL is not running: no postmaster.pid in $pgdata" >&2; exit 1; }
 case $pglisten in '' | '*' | 0.0.0.0 | localhost | *:*) pglisten=127.0.0.1 ;; esac
 [ "$4" = tcp ] || { [ -n "$pgsock" ] || { echo "` + noSocket + `" >&2; exit 1; }; pglisten=$pgsock; }
@@ -99,7 +101,7 @@ exec perl -e "$5" "$3" "$4" "$pglisten" "$pgport"`
 
 // locate asks the host for the port of the running server.
 func (s *Server) locate(ctx context.Context) (int, error) {
-	out, err := s.host.Run(ctx, remote.Script(locateScript+"\npg_locate \"$1\" \"$2\"; echo \"$pgport\"", s.settings.DataDir, s.settings.PortText()))
+	out, err := s.host.Run(ctx, remote.Script(locateScript+"\npg_locate \"$1\" \"$2\" || { echo \"$pgwhy\" >&2; exit 1; }\necho \"$pgport\"", s.settings.DataDir, s.settings.PortText()))
 	if err != nil {
 		return 0, err
 	}

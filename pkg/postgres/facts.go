@@ -3,6 +3,7 @@ package postgres
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -12,35 +13,39 @@ import (
 
 // Facts is what the files of a server say, PostgreSQL running or not.
 type Facts struct {
-	Data *cluster.DataDir // nil: there is no data directory
+	Data *cluster.DataDir // nil: there is no one data directory
+	None string           // why there is none; "" when there is one, or the answer did not come
 	Disk *cluster.Disk
 }
 
-// ParseFacts reads what pg_facts printed.
+// ParseFacts reads what pg_facts printed. A fact that cannot be read is left unknown and told by the error; the others are
+// given all the same.
 func ParseFacts(output string) (Facts, error) {
 	var f Facts
+	var errs []error
 	for line := range strings.Lines(output) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if name == "data_dir" {
+		switch {
+		case name == "":
+		case name == "none":
+			f.None = value
+		case name == "data_dir":
 			f.Data = &cluster.DataDir{Path: value, Histories: map[cluster.Timeline]cluster.History{}, Openings: map[cluster.Timeline][]byte{}}
-			continue
-		}
-		if name == "" {
-			continue
-		}
-		if f.Data == nil {
-			return Facts{}, fmt.Errorf("cannot read %q: expected data_dir first", strings.TrimSpace(line))
-		}
-		if err := f.read(name, strings.Fields(value)); err != nil {
-			return Facts{}, fmt.Errorf("cannot read %q: %w", strings.TrimSpace(line), err)
+		case f.Data == nil:
+			errs = append(errs, fmt.Errorf("cannot read %q: expected data_dir first", strings.TrimSpace(line)))
+		default:
+			if err := f.read(name, strings.Fields(value)); err != nil {
+				errs = append(errs, fmt.Errorf("cannot read the fact %s: %w", name, err))
+			}
 		}
 	}
-	return f, nil
+	return f, errors.Join(errs...)
 }
 
-// read takes one fact. A fact whose value is missing (a file that vanished between two commands) is left unknown.
+// read takes one fact.
 func (f *Facts) read(name string, value []string) (err error) {
 	switch {
+	case name == "port" && len(value) == 0: // not running, and not configured
 	case name == "port" && len(value) == 1:
 		f.Data.Port, err = strconv.Atoi(value[0])
 	case name == "disk" && len(value) == 2:
@@ -51,15 +56,17 @@ func (f *Facts) read(name string, value []string) (err error) {
 		}
 		f.Disk = &cluster.Disk{Total: total << 10, Free: free << 10}
 	case name == "postmaster" && len(value) == 2:
-		f.Data.Postmaster.PID, err = strconv.Atoi(value[0])
-		f.Data.Postmaster.Alive = value[1] != "gone" && value[1] != "Z"
-		f.Data.Postmaster.Stopped = value[1] == "T" || value[1] == "t"
+		p := &cluster.Process{Alive: value[1] != "gone" && value[1] != "Z", Stopped: value[1] == "T" || value[1] == "t"}
+		p.PID, err = strconv.Atoi(value[0])
+		f.Data.Postmaster = p
 	case name == "control" && len(value) == 1:
 		return f.control(value[0])
 	case name == "history" && len(value) == 3:
 		return f.history(value)
 	case name == "opening" && len(value) == 4:
 		return f.opening(value)
+	default:
+		return fmt.Errorf("found %q", strings.Join(value, " "))
 	}
 	return err
 }

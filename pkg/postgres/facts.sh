@@ -9,19 +9,20 @@ pg_unit() {
   esac
 }
 
-# pg_facts DATA_DIR PORT prints what the files say, a fact a line: a name, a blank, the value.
+# pg_facts prints what the files say, after pg_locate: a fact a line, a name, a blank, the value. Quick ones come first.
 pg_facts() {
-  pg_locate "$1" "$2" || return 0
-  echo "data_dir $pgdata"
-  echo "port $pgport"
-  df -Pk "$pgdata" | awk 'NR == 2 { print "disk", $2, $4 }'
-  if [ -n "$pgpid" ]; then
-    stat=gone
-    if read -r line 2>/dev/null <"/proc/$pgpid/stat"; then
-      case $line in *'(postgres)'* | *'(postmaster)'*) stat=${line##*) } stat=${stat%% *} ;; esac
-    fi
-    echo "postmaster $pgpid $stat"
+  if [ -n "$pgwhy" ]; then
+    echo "none $pgwhy"
+    return
   fi
+  echo "data_dir $pgdata"
+  if pg_alive "$pgdata"; then
+    stat=${line##*) }
+    echo "postmaster $pgpid ${stat%% *}"
+  else
+    echo "postmaster ${pgpid:-0} gone"
+  fi
+  echo "port $pgport"
   [ -r "$pgdata/global/pg_control" ] && echo "control $(od -An -v -tx1 -N 80 "$pgdata/global/pg_control" | tr -d ' \n')"
   wal=$pgdata/pg_wal
   [ -d "$wal" ] || wal=$pgdata/pg_xlog
@@ -29,25 +30,26 @@ pg_facts() {
     [ -f "$file" ] || continue
     timeline=${file##*/} timeline=${timeline%.history} at=
     while read -r parent lsn _; do
-      case $parent in '' | \#*) continue ;; esac
+      # nothing but hexadecimal digits goes on: what is counted with would otherwise be evaluated
+      case $parent in '' | *[!0-9]*) continue ;; esac
+      case $timeline$lsn in *[!0-9A-Fa-f/]* | */*/* | */ | /*) continue ;; */*) ;; *) continue ;; esac
       echo "history $timeline $parent $lsn"
       at=$lsn
     done <"$file"
     [ -n "$at" ] && pg_opening "$timeline" "$at"
   done
-  return 0
+  df -Pk "$pgdata" | awk 'NR == 2 { print "disk", $2, $4 }'
 }
 
 # pg_opening TIMELINE LSN prints the WAL at the position where a timeline began, where the segment is still there. A
 # segment's name is its timeline, the position's upper half and the number of the segment in the lower half.
 pg_opening() {
-  high=$((0x${2%/*})) low=$((0x${2#*/}))
+  high=$((0x${2%/*})) low=$((0x${2#*/})) size=0
   for segment in "$wal/$1"????????????????; do
-    [ -f "$segment" ] || return 0
-    size=$(stat -c %s "$segment")
+    [ -f "$segment" ] && size=$(stat -c %s "$segment")
     break
   done
-  [ "$size" -gt 0 ] || return 0
+  [ "$size" -ge 8192 ] || return 0
   segment=$(printf '%s/%s%08X%08X' "$wal" "$1" "$high" $((low / size)))
   [ -r "$segment" ] || return 0
   echo "opening $1 $2 $size $(od -An -v -tx1 -j $((low % size)) -N 256 "$segment" | tr -d ' \n')"

@@ -51,7 +51,11 @@ func explainRefusal(host string, s Settings, pg *pgconn.PgError) *cluster.Failur
 			Hint:    fmt.Sprintf("pg_hba.conf on %s needs a line such as: local all %s peer", host, s.user()),
 		}
 	case "57P03":
-		return &cluster.Failure{Message: "PostgreSQL lets nobody in yet: " + pg.Message, Hint: "wait for it, and look at its log on " + host}
+		message := "PostgreSQL lets nobody in yet: " + pg.Message
+		if pg.Detail != "" {
+			message += " (" + pg.Detail + ")"
+		}
+		return &cluster.Failure{Message: message, Hint: "wait for it, and look at its log on " + host}
 	case "53300":
 		return &cluster.Failure{
 			Message: "PostgreSQL is alive, but has no connection left: " + pg.Message,

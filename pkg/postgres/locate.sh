@@ -1,15 +1,31 @@
-# pg_locate DATA_DIR PORT finds the server. DATA_DIR may be empty: the site's directory, else a Debian cluster, one that
-# runs before one that does not. Sets pgdata, pgport, pgpid, pgsock, pglisten; fails when there is no data directory.
+# pg_locate DATA_DIR PORT finds the server. With DATA_DIR empty it is the site's directory where that has a cluster; else the
+# one cluster of Debian's, or of several the one that runs. Sets pgdata, pgport, pgpid ('' when there is no postmaster.pid),
+# pgsock, pglisten. Fails, with the reason in pgwhy, when there is none or more than one.
 pg_locate() {
-  pgdata=$1 pgport=$2 pgpid='' pgsock='' pglisten=''
+  pgdata=$1 pgport=$2 pgpid='' pgsock='' pglisten='' pgwhy=''
+  if [ -z "$pgdata" ] && [ -f /opt/postgresql/data/PG_VERSION ]; then
+    pgdata=/opt/postgresql/data
+  fi
   if [ -z "$pgdata" ]; then
-    for dir in /opt/postgresql/data /var/lib/postgresql/*/*; do
+    all='' running=''
+    for dir in /var/lib/postgresql/*/*; do
       [ -f "$dir/PG_VERSION" ] || continue
-      pgdata=$dir
-      [ -f "$dir/postmaster.pid" ] && break
+      all="$all $dir"
+      pg_alive "$dir" && running="$running $dir"
+    done
+    for choice in "$running" "$all"; do
+      set -- $choice
+      [ $# -eq 0 ] && continue
+      [ $# -eq 1 ] && pgdata=$1
+      [ $# -gt 1 ] && pgwhy="several PostgreSQL clusters on this host:$choice"
+      break
     done
   fi
-  [ -n "$pgdata" ] && [ -d "$pgdata" ] || return 1
+  if [ -n "$pgwhy" ]; then return 1; fi
+  if [ -z "$pgdata" ] || [ ! -d "$pgdata" ]; then
+    pgwhy='no PostgreSQL data directory on this host'
+    return 1
+  fi
   # PostgreSQL source, pidfile.h: pid, directory, start time, port, socket directory, listen address
   if [ -r "$pgdata/postmaster.pid" ]; then
     {
@@ -22,4 +38,12 @@ pg_locate() {
     } <"$pgdata/postmaster.pid"
     pgport=${port:-$pgport}
   fi
+}
+
+# pg_alive DATA_DIR tells whether the process of its postmaster.pid exists and is PostgreSQL's.
+pg_alive() {
+  pid=''
+  [ -r "$1/postmaster.pid" ] && read -r pid <"$1/postmaster.pid"
+  [ -n "$pid" ] && read -r line 2>/dev/null <"/proc/$pid/stat" || return 1
+  case $line in *'(postgres)'* | *'(postmaster)'*) ;; *) return 1 ;; esac
 }

@@ -68,16 +68,14 @@ type answer struct {
 		ReceivedTLI uint32 `json:"received_tli"`
 		SenderHost  string `json:"sender_host"` // from 11 on
 		ConnInfo    string `json:"conninfo"`
-		SlotName    string `json:"slot_name"`
 	} `json:"receiver"`
 	Standbys []struct {
-		ApplicationName string   `json:"application_name"`
-		ClientAddr      string   `json:"client_addr"`
-		State           string   `json:"state"`
-		SyncState       string   `json:"sync_state"`
-		FlushLSN        *lsn     `json:"flush_lsn"`
-		ReplayLSN       *lsn     `json:"replay_lsn"`
-		ReplayLag       *float64 `json:"replay_lag"`
+		ApplicationName string `json:"application_name"`
+		ClientAddr      string `json:"client_addr"`
+		State           string `json:"state"`
+		SyncState       string `json:"sync_state"`
+		FlushLSN        *lsn   `json:"flush_lsn"`
+		ReplayLSN       *lsn   `json:"replay_lsn"`
 	} `json:"standbys"`
 	Slots []struct {
 		SlotName  string `json:"slot_name"`
@@ -118,7 +116,7 @@ func parseProbe(version string, first, second []byte) (*cluster.Instance, error)
 	for _, w := range a.Standbys {
 		in.Standbys = append(in.Standbys, cluster.Walsender{
 			ApplicationName: w.ApplicationName, ClientAddress: w.ClientAddr, State: w.State, SyncState: w.SyncState,
-			Flush: w.FlushLSN.value(), Replay: w.ReplayLSN.value(), ReplayLag: seconds(w.ReplayLag),
+			Flush: w.FlushLSN.value(), Replay: w.ReplayLSN.value(),
 		})
 	}
 	for _, s := range a.Slots {
@@ -136,7 +134,7 @@ func (a *answer) standby(in *cluster.Instance) {
 		in.Timeline = max(in.Timeline, cluster.Timeline(r.ReceivedTLI))
 		in.Receiver = &cluster.Receiver{
 			Status: r.Status, SenderHost: cmp.Or(r.SenderHost, keyword(r.ConnInfo, "host")),
-			ApplicationName: keyword(r.ConnInfo, "application_name"), Slot: r.SlotName,
+			ApplicationName: keyword(r.ConnInfo, "application_name"),
 		}
 	}
 }

@@ -38,9 +38,6 @@ const noSuchFile = 66
 // ReadFile reads a whole file of the host. The path is absolute. A file that
 // does not exist gives an error for which errors.Is(err, fs.ErrNotExist) holds.
 func ReadFile(ctx context.Context, h Host, path string) ([]byte, error) {
-	if own, ok := h.(FileHost); ok {
-		return own.ReadFile(ctx, path)
-	}
 	if err := checkPath(path); err != nil {
 		return nil, fmt.Errorf("%s: read: %w", h.Name(), err)
 	}
@@ -66,9 +63,6 @@ func ReadFile(ctx context.Context, h Host, path string) ([]byte, error) {
 // leaves the old file and removes the temporary one. The path of the backup is
 // returned when one was asked for and there was a file.
 func WriteFile(ctx context.Context, h Host, path string, data []byte, opt WriteOptions) (backup string, err error) {
-	if own, ok := h.(FileHost); ok {
-		return own.WriteFile(ctx, path, data, opt)
-	}
 	if err := checkPath(path); err != nil {
 		return "", fmt.Errorf("%s: write: %w", h.Name(), err)
 	}

@@ -30,14 +30,3 @@ type Host interface {
 	// alone. A reachable host that cannot connect gives a *DialError.
 	Dial(ctx context.Context, network, addr string) (net.Conn, error)
 }
-
-// FileHost is a Host that reads and writes files by itself. ReadFile and
-// WriteFile of this package use it where a Host has it, and commands otherwise.
-// It exists for fakes.
-type FileHost interface {
-	Host
-	// ReadFile is what the function ReadFile is for this host.
-	ReadFile(ctx context.Context, path string) ([]byte, error)
-	// WriteFile is what the function WriteFile is for this host.
-	WriteFile(ctx context.Context, path string, data []byte, opt WriteOptions) (backup string, err error)
-}

@@ -110,11 +110,19 @@ func (p *process) result(host string, args []string, stderr []byte) error {
 	switch {
 	case p.err != nil:
 		return lost(host, args, p.err)
+	case p.code == 0 && p.unmarked():
+		return fmt.Errorf("%s: %s: %w", host, describe(args), errNoMark)
 	case p.code != 0:
 		return &ExitError{Host: host, Args: args, Code: p.code, Stderr: stderr}
 	default:
 		return nil
 	}
+}
+
+// unmarked tells whether a command over SSH ended without having begun; its output has been read to the end.
+func (p *process) unmarked() bool {
+	marked, overSSH := p.stdout.(*afterMark)
+	return overSSH && !marked.found.Load()
 }
 
 // pipe gives the input and output of the command as a connection.

@@ -49,7 +49,7 @@ func (c *client) open(line string) (*process, error) {
 		return nil, fmt.Errorf("%w: %w", errNotSent, err)
 	}
 	p := &process{
-		stdin: input{channel}, stdout: channel, stderr: channel.Stderr(),
+		stdin: input{channel}, stdout: &afterMark{from: channel}, stderr: channel.Stderr(),
 		kill: sync.OnceFunc(func() { go channel.Close() }),
 		done: make(chan struct{}),
 	}
@@ -58,7 +58,7 @@ func (c *client) open(line string) (*process, error) {
 		defer close(p.done)
 		p.code, p.err = exitStatus(requests)
 	}()
-	ok, err := channel.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{line}))
+	ok, err := channel.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{MarkCommand + line}))
 	if err == nil && !ok {
 		err = errNoExec
 	}

@@ -11,6 +11,8 @@ import (
 // postgresql.service, and a start of the pool would start a PostgreSQL that was stopped on purpose.
 const actScript = `
 if [ -d /run/systemd/system ]; then
+  # what failed, or was started too often, would be refused
+  [ "$1" = start ] && systemctl reset-failed "$2" 2>/dev/null
   exec systemctl "$1" --job-mode=ignore-dependencies "$2"
 fi
 exec service "${2%.service}" "$1"`

@@ -22,7 +22,6 @@ service_facts() {
     systemctl show -p LoadState,ActiveState,SubState "$2" | tr '\n' ' '
     echo
   else
-    code=4
     if [ -e "/etc/init.d/${2%.service}" ]; then service "${2%.service}" status >/dev/null 2>&1; code=$?; else code=absent; fi
     printf '%s service %s exit=%s\n' "$1" "${2%.service}" "$code"
   fi

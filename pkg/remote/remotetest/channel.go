@@ -7,10 +7,13 @@ import (
 	"net"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/pgctl/pgctl/pkg/remote"
 )
 
 // channel serves one channel that the client opens.
@@ -89,7 +92,7 @@ func (s *Server) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 			continue
 		}
 		s.mu.Lock()
-		s.commands = append(s.commands, exec.Command)
+		s.commands = append(s.commands, strings.TrimPrefix(exec.Command, remote.MarkCommand))
 		s.mu.Unlock()
 		if s.hangs(HangExec) {
 			return
@@ -100,7 +103,11 @@ func (s *Server) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 		}
 		go ssh.DiscardRequests(requests)
 		time.Sleep(s.config.Delay)
-		code := s.config.Handler(exec.Command, channel, channel, channel.Stderr())
+		line, marked := strings.CutPrefix(exec.Command, remote.MarkCommand)
+		if marked {
+			_, _ = io.WriteString(channel, s.config.Greeting+remote.Mark)
+		}
+		code := s.config.Handler(line, channel, channel, channel.Stderr())
 		_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Code uint32 }{uint32(code)}))
 		return
 	}

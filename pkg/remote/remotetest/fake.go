@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"strings"
 	"sync"
@@ -28,7 +27,7 @@ type Step struct {
 
 // Fake is a host without a machine. It expects the commands of Expect in their
 // order; one that is not expected fails the test, and so does one that did not
-// come. Files are a map. It is safe for concurrent use.
+// come. It is safe for concurrent use.
 type Fake struct {
 	// RunFunc, where set, answers the commands when no Step is left.
 	RunFunc func(ctx context.Context, cmd remote.Command) (remote.Result, error)
@@ -41,16 +40,14 @@ type Fake struct {
 	t    testing.TB
 	name string
 
-	mu     sync.Mutex
-	steps  []Step
-	files  map[string]string
-	ran    []string
-	writes []string
+	mu    sync.Mutex
+	steps []Step
+	ran   []string
 }
 
-// NewFake is a Fake that expects nothing and has no file.
+// NewFake is a Fake that expects nothing.
 func NewFake(t testing.TB, name string) *Fake {
-	f := &Fake{t: t, name: name, files: make(map[string]string)}
+	f := &Fake{t: t, name: name}
 	t.Cleanup(func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -69,34 +66,11 @@ func (f *Fake) Expect(steps ...Step) *Fake {
 	return f
 }
 
-// SetFile puts a file there, and gives f.
-func (f *Fake) SetFile(path, content string) *Fake {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.files[path] = content
-	return f
-}
-
-// File is the content of a file, and whether there is one.
-func (f *Fake) File(path string) (content string, ok bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	content, ok = f.files[path]
-	return content, ok
-}
-
 // Ran are the commands that came, their arguments joined by blanks.
 func (f *Fake) Ran() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]string(nil), f.ran...)
-}
-
-// Written are the paths that were written, in order.
-func (f *Fake) Written() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return append([]string(nil), f.writes...)
 }
 
 // Name is the name given to NewFake.
@@ -177,37 +151,6 @@ func (f *Fake) Dial(ctx context.Context, network, addr string) (net.Conn, error)
 		return nil, f.unexpected("dial of %s %s", network, addr)
 	}
 	return f.DialFunc(ctx, network, addr)
-}
-
-// ReadFile reads from the files of SetFile and WriteFile.
-func (f *Fake) ReadFile(ctx context.Context, path string) ([]byte, error) {
-	if err := f.ended(ctx); err != nil {
-		return nil, err
-	}
-	content, ok := f.File(path)
-	if !ok {
-		return nil, fmt.Errorf("%s: %s: %w", f.name, path, fs.ErrNotExist)
-	}
-	return []byte(content), nil
-}
-
-// WriteFile keeps the content, and the old one as the backup.
-func (f *Fake) WriteFile(ctx context.Context, path string, data []byte, opt remote.WriteOptions) (string, error) {
-	if err := f.ended(ctx); err != nil {
-		return "", err
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	backup := ""
-	if old, ok := f.files[path]; ok && opt.BackupSuffix != "" {
-		backup = path + opt.BackupSuffix
-		if _, ok := f.files[backup]; !ok {
-			f.files[backup] = old
-		}
-	}
-	f.files[path] = string(data)
-	f.writes = append(f.writes, path)
-	return backup, nil
 }
 
 // ended is the error of a host that is not there, or of a context that ended.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"testing"
 
@@ -69,15 +68,4 @@ func TestFakeFailsTheTest(t *testing.T) {
 
 func run(f *Fake, args ...string) {
 	_, _ = f.Run(context.Background(), remote.Command{Args: args})
-}
-
-func TestFakeFiles(t *testing.T) {
-	f := NewFake(t, "db1").SetFile("/a", "old")
-	if _, err := remote.ReadFile(t.Context(), f, "/b"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("%v", err)
-	}
-	backup, err := remote.WriteFile(t.Context(), f, "/a", []byte("new"), remote.WriteOptions{BackupSuffix: ".1"})
-	if got, _ := remote.ReadFile(t.Context(), f, "/a"); err != nil || backup != "/a.1" || string(got) != "new" {
-		t.Errorf("%s, %s, %v", backup, got, err)
-	}
 }

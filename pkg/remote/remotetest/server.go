@@ -44,6 +44,8 @@ type Config struct {
 	// User and Keys, where set, are the only ones let in.
 	User string
 	Keys []ssh.PublicKey
+	// Greeting is what the login shell prints before it runs a command.
+	Greeting string
 	// Delay is waited before each command runs.
 	Delay time.Duration
 	// MaxSessions bounds the commands at once on one connection; 0 is no bound.
