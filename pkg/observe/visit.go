@@ -176,7 +176,7 @@ func (v *visit) askPool(ctx context.Context, host remote.Host, s pgpool.Settings
 	v.pool.Listening = listening(err)
 	if err != nil {
 		v.pool.RunningFailure = &cluster.Failure{Message: strings.TrimPrefix(pgpool.Explain(err), host.Name()+": ")}
-		v.pool.Refuses = v.pool.Listening != nil && !errors.Is(err, pgpool.ErrNoLogin)
+		v.pool.Refuses = v.pool.Listening != nil && *v.pool.Listening && !errors.Is(err, pgpool.ErrNoLogin)
 	}
 }
 

@@ -81,7 +81,7 @@ func TestFactsScript(t *testing.T) {
 	write("pg_wal/000000030000000100000040", wal)
 
 	local := remote.NewPool(remote.Options{LocalName: "here"}).Host("here")
-	out, err := local.Run(t.Context(), remote.Script(Script()+"\npg_facts \"$1\" ''\npg_unit /var/lib/postgresql/15/main\npg_unit \"$1\"", dir))
+	out, err := local.Run(t.Context(), remote.Script(Script()+"\npg_locate \"$1\" ''; pg_facts\npg_unit /var/lib/postgresql/15/main\npg_unit \"$1\"", dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,11 +121,11 @@ func TestOpeningEndsWithItsPage(t *testing.T) {
 
 func TestNoDataDirectory(t *testing.T) {
 	local := remote.NewPool(remote.Options{LocalName: "here"}).Host("here")
-	out, err := local.Run(t.Context(), remote.Script(Script()+"\npg_facts \"$1\" ''", filepath.Join(t.TempDir(), "none")))
+	out, err := local.Run(t.Context(), remote.Script(Script()+"\npg_locate \"$1\" ''; pg_facts", filepath.Join(t.TempDir(), "none")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f, err := ParseFacts(string(out.Stdout)); err != nil || f.Data != nil {
+	if f, err := ParseFacts(string(out.Stdout)); err != nil || f.Data != nil || f.None != "no PostgreSQL data directory on this host" {
 		t.Errorf("got %+v, %v", f, err)
 	}
 }

@@ -33,8 +33,6 @@ vec($open, 0, 1) = 1;
 vec($open, fileno($server), 1) = 1;
 while (select(my $ready = $open, undef, undef, undef)) {
     copy($server, \*STDOUT) || exit 0 if vec($ready, fileno($server), 1);
-    if (vec($ready, 0, 1) && !copy(\*STDIN, $server)) {
-        shutdown($server, 1);
-        vec($open, 0, 1) = 0;
-    }
+    # whoever asked has gone: a server that is frozen would never close its side, and this process would stay for ever
+    copy(\*STDIN, $server) || exit 0 if vec($ready, 0, 1);
 }
