@@ -98,7 +98,7 @@ func oldMasterAlone(t *testing.T, r *lab.Region) {
 	db1, db2 := r.Host("db1"), r.Host("db2")
 	promote(t, db2)
 	must(t, db2.KillService(t.Context(), "postgresql"))
-	doc, _ := settlesOn(t, r, "no-master")
+	doc := settlesOn(t, r, "no-master")
 	if doc.Region.Master != nil {
 		t.Errorf("%s is named as master", *doc.Region.Master)
 	}
@@ -117,23 +117,23 @@ func oldMasterAlone(t *testing.T, r *lab.Region) {
 		t.Errorf("pgpool sync: %+v", out)
 	}
 	must(t, db1.Stop(t.Context(), "postgresql")) // now both are down
-	doc, _ = settlesOn(t, r, "postgres-down")
+	doc = settlesOn(t, r, "postgres-down")
 	if f := finding(doc, "postgres-down", "db1"); strings.Contains(f.Hint, "systemctl start") {
 		t.Errorf("both down, the old one: %+v", f)
 	}
 }
 
 // settlesOn asks until overview has a finding of this code.
-func settlesOn(t *testing.T, r *lab.Region, code string) (overviewDoc, int) {
+func settlesOn(t *testing.T, r *lab.Region, code string) overviewDoc {
 	t.Helper()
 	for range 60 {
-		doc, exit := overviewOf(t, r)
+		doc, _ := overviewOf(t, r)
 		for _, f := range doc.Findings {
 			if string(f.Code) == code {
-				return doc, exit
+				return doc
 			}
 		}
 	}
 	t.Fatalf("no finding %s", code)
-	return overviewDoc{}, 0
+	return overviewDoc{}
 }

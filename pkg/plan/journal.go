@@ -78,7 +78,7 @@ func (f *File) write() error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp.Name())
+	defer func() { _ = os.Remove(temp.Name()) }() // gone already when it was renamed
 	_, errWrite := temp.Write(append(data, '\n'))
 	if err := errors.Join(errWrite, temp.Sync(), temp.Close()); err != nil {
 		return err
