@@ -17,7 +17,7 @@ import (
 type localHost struct {
 	name string
 	sudo bool
-	log  func(host, command string)
+	log  func(host string, argv []string)
 }
 
 func (h *localHost) Name() string { return h.name }
@@ -63,7 +63,7 @@ func (h *localHost) start(ctx context.Context, cmd Command) (*process, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &Interrupted{Host: h.name, Args: cmd.Args, Cause: err}
 	}
-	h.log(h.name, logLine(argv))
+	h.log(h.name, argv)
 	c := exec.Command(argv[0], argv[1:]...)
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p, err := startLocal(c)

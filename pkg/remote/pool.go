@@ -101,9 +101,9 @@ func (p *Pool) link(t *target) *link {
 }
 
 // log passes a command on to Options.Log.
-func (p *Pool) log(host, command string) {
+func (p *Pool) log(host string, argv []string) {
 	if p.opts.Log != nil {
-		p.opts.Log(host, command)
+		p.opts.Log(host, logLine(argv))
 	}
 }
 

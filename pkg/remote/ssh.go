@@ -91,7 +91,7 @@ func (h *sshHost) start(ctx context.Context, cmd Command) (*process, *client, er
 			return nil, nil, err
 		}
 		if try == 0 {
-			h.pool.log(h.name, logLine(argv))
+			h.pool.log(h.name, argv)
 		}
 		p, err := c.start(ctx, commandLine(argv))
 		switch {
