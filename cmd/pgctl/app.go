@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
+	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/nodes"
 	"github.com/pgctl/pgctl/pkg/observe"
 	"github.com/pgctl/pgctl/pkg/remote"
@@ -105,6 +106,12 @@ func (a *app) site(ctx context.Context) (*observe.Site, func(), error) {
 	pool := remote.NewPool(opts)
 	site := &observe.Site{Inventory: inventory, Config: cfg, Hosts: pool.Host, Timeout: a.timeout, Now: a.now}
 	return site, func() { _ = pool.Close() }, nil
+}
+
+// ask takes a snapshot. Interrupted, it is an error: what was not asked must not look like an answer.
+func ask(ctx context.Context, site *observe.Site, scope observe.Scope) (cluster.Snapshot, error) {
+	snap := site.Snapshot(ctx, scope)
+	return snap, ctx.Err()
 }
 
 // log is the verbose log: one line for every command, as it is run.

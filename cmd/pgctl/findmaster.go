@@ -33,8 +33,8 @@ func (a *app) findMaster(ctx context.Context) error {
 		return err
 	}
 	defer closeSite()
-	snap := site.Snapshot(ctx, observe.ServersOnly)
-	if err := ctx.Err(); err != nil {
+	snap, err := ask(ctx, site, observe.ServersOnly)
+	if err != nil {
 		return err
 	}
 	diagnosis := cluster.Diagnose(snap)

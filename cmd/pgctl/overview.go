@@ -66,9 +66,9 @@ func (a *app) overview(ctx context.Context, opts overviewOpts) error {
 
 // showOverview asks the region once and prints the answer.
 func (a *app) showOverview(ctx context.Context, site *observe.Site, p painter) (cluster.Diagnosis, error) {
-	snap := site.Snapshot(ctx, observe.Everything)
-	if err := ctx.Err(); err != nil {
-		return cluster.Diagnosis{}, err // interrupted: what was not asked must not look like an answer
+	snap, err := ask(ctx, site, observe.Everything)
+	if err != nil {
+		return cluster.Diagnosis{}, err
 	}
 	diagnosis := cluster.Diagnose(snap)
 	return diagnosis, a.print(overviewDocument(snap, diagnosis), func() error {

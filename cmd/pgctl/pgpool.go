@@ -53,8 +53,8 @@ func (a *app) pgpoolShow(ctx context.Context) error {
 		return err
 	}
 	defer closeSite()
-	snap := site.Snapshot(ctx, observe.Everything)
-	if err := ctx.Err(); err != nil {
+	snap, err := ask(ctx, site, observe.Everything)
+	if err != nil {
 		return err
 	}
 	d := cluster.Diagnose(snap)
@@ -116,8 +116,8 @@ func (a *app) pgpoolSync(ctx context.Context, command string, opts changeOpts) e
 		return err
 	}
 	defer closeSite()
-	snap := site.Snapshot(ctx, observe.Everything)
-	if err := ctx.Err(); err != nil {
+	snap, err := ask(ctx, site, observe.Everything)
+	if err != nil {
 		return err
 	}
 	cfg := site.Config.Pgpool

@@ -104,8 +104,8 @@ func restrict(inv *nodes.Inventory, only []string) error {
 
 // askStatus asks every host and puts its services together, a host once, whatever it carries.
 func (a *app) askStatus(ctx context.Context, site *observe.Site) (statusDoc, error) {
-	snap := site.Snapshot(ctx, observe.ServicesOnly)
-	if err := ctx.Err(); err != nil {
+	snap, err := ask(ctx, site, observe.ServicesOnly)
+	if err != nil {
 		return statusDoc{}, err
 	}
 	doc := statusDoc{Hosts: []hostStatus{}}
