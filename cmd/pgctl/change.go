@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,9 +31,21 @@ type changeOpts struct {
 	dryRun bool
 	yes    bool
 	accept []string
+	risks  []string // that --accept knows
+}
+
+// check refuses a risk that the command does not have: a typing error must not look accepted.
+func (o *changeOpts) check() error {
+	for _, risk := range o.accept {
+		if !slices.Contains(o.risks, risk) {
+			return fmt.Errorf("--accept=%s: expected one of %s", risk, strings.Join(o.risks, ", "))
+		}
+	}
+	return nil
 }
 
 func (o *changeOpts) bind(flags *pflag.FlagSet, risks ...string) {
+	o.risks = risks
 	flags.BoolVar(&o.dryRun, "dry-run", false, "print the plan, and what of it is done already, and change nothing")
 	flags.BoolVar(&o.yes, "yes", false, "do not ask; needed where there is no terminal to ask on")
 	flags.StringArrayVar(&o.accept, "accept", nil, "accept a `RISK` that a refusal named: "+strings.Join(risks, ", ")+"; may be repeated")
@@ -43,6 +56,7 @@ type change struct {
 	plan     plan.Plan
 	handlers map[string]plan.Handler
 	site     *observe.Site
+	accept   []string          // risks that the operator takes
 	lockOn   []string          // hosts that hold the region's lock
 	left     map[string]string // hosts that the plan leaves out, and why
 }
@@ -76,53 +90,69 @@ func (a *app) apply(ctx context.Context, command string, c change, o changeOpts)
 	todo := slices.ContainsFunc(states, func(s plan.State) bool { return s == plan.Waiting })
 	if o.dryRun || !todo {
 		doc.DryRun = o.dryRun
+		if err := a.finished(c, o); err != nil {
+			return err
+		}
 		if err := a.print(doc, func() error { return a.showPlan(doc) }); err != nil {
 			return err
 		}
 		return leftOut(c)
 	}
-	if a.output == "table" || a.output == "wide" {
-		if err := a.showPlan(doc); err != nil {
-			return err
-		}
+	chatty := a
+	if a.output == "json" || a.output == "yaml" {
+		chatty = a.writingTo(a.err) // stdout is for the document
 	}
-	if err := a.confirm(command, o.yes); err != nil {
+	if err := chatty.showPlan(doc); err != nil {
 		return err
 	}
-	release, err := a.lock(ctx, c)
+	if err := a.confirm(ctx, command, o.yes); err != nil {
+		return err
+	}
+	lock, err := a.lock(ctx, c)
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer lock.Release()
+	runner.Guard = a.guard(c, lock)
 	errRun := a.runPlan(ctx, runner, c, &doc)
-	if a.output == "json" || a.output == "yaml" {
-		if err := a.print(doc, nil); err != nil {
-			return err
-		}
+	if chatty != a {
+		errRun = cmp.Or(errRun, a.print(doc, nil))
 	}
-	if errRun != nil {
-		return errRun
-	}
-	return leftOut(c)
+	return cmp.Or(errRun, leftOut(c))
 }
 
-// runner runs the change's plan: before every step it looks again whether the master is still the one of the plan.
-func (a *app) runner(c change) *plan.Runner {
-	return &plan.Runner{
-		Handlers: c.handlers, Proof: 30 * time.Second, Poll: 250 * time.Millisecond,
-		Guard: func(ctx context.Context, p plan.Plan) error {
-			d := cluster.Diagnose(c.site.Snapshot(ctx, observe.ServersOnly))
-			if d.Master != p.Facts["master"] {
-				return fmt.Errorf("the master was %s when the plan was made, now it is %s", p.Facts["master"], dash(strings.Join(d.Masters, " and ")))
-			}
-			return nil
-		},
+// finished removes the journal of an earlier run when nothing is left to do.
+func (a *app) finished(c change, o changeOpts) error {
+	if o.dryRun {
+		return nil
 	}
+	if old, _, err := plan.Unfinished(journalPath(c)); err != nil || old == nil {
+		return err
+	}
+	return os.Remove(journalPath(c))
+}
+
+func journalPath(c change) string {
+	return filepath.Join(stateDir, "journal", strings.ReplaceAll(c.plan.Name, " ", "-")+".json")
+}
+
+// guard looks again before every step: the lock is held, and the master is as certain as it was, and the same.
+func (a *app) guard(c change, lock *failover.Lock) func(context.Context, plan.Plan) error {
+	return func(ctx context.Context, p plan.Plan) error {
+		if err := lock.Err(); err != nil {
+			return err
+		}
+		return failover.StillMaster(c.site.Snapshot(ctx, observe.ServersOnly), p, c.accept)
+	}
+}
+
+func (a *app) runner(c change) *plan.Runner {
+	return &plan.Runner{Handlers: c.handlers, Proof: 30 * time.Second, Poll: 250 * time.Millisecond, Now: a.now}
 }
 
 // runPlan runs the plan with its journal, reports each step on stderr, and turns a stop into an exit code.
 func (a *app) runPlan(ctx context.Context, runner *plan.Runner, c change, doc *changeDoc) error {
-	path := filepath.Join(stateDir, "journal", strings.ReplaceAll(c.plan.Name, " ", "-")+".json")
+	path := journalPath(c)
 	if old, done, err := plan.Unfinished(path); err != nil {
 		return err
 	} else if old != nil {
@@ -137,6 +167,9 @@ func (a *app) runPlan(ctx context.Context, runner *plan.Runner, c change, doc *c
 					doc.Steps[i].Error = known(err.Error())
 				}
 				fmt.Fprintf(a.err, "%2d/%d  %s: %s: %s\n", i+1, len(doc.Steps), s.Host, s.Text, state)
+				if err != nil {
+					fmt.Fprintf(a.err, "       %v\n", err)
+				}
 			}
 		}
 	}
@@ -148,7 +181,9 @@ func (a *app) runPlan(ctx context.Context, runner *plan.Runner, c change, doc *c
 		return nil
 	case !errors.As(err, &stopped):
 		return err
-	case !stopped.Changed:
+	case !stopped.Changed && errors.Is(err, plan.ErrGuard):
+		return &cluster.Refusal{Risks: []cluster.Risk{{Evidence: err.Error(), Hint: "run it again: it makes a new plan"}}}
+	case !stopped.Changed && ctx.Err() == nil:
 		return &exitError{code: exitFailed, err: err, hint: "nothing was changed"}
 	}
 	hint := fmt.Sprintf("%d of %d steps are done; run it again to go on", stopped.Done, len(c.plan.Steps))
@@ -173,7 +208,7 @@ func leftOut(c change) error {
 }
 
 // lock takes the region's lock.
-func (a *app) lock(ctx context.Context, c change) (func(), error) {
+func (a *app) lock(ctx context.Context, c change) (*failover.Lock, error) {
 	host, err := os.Hostname()
 	if err != nil {
 		return nil, err
@@ -187,11 +222,11 @@ func (a *app) lock(ctx context.Context, c change) (func(), error) {
 		hosts = append(hosts, c.site.Hosts(name))
 	}
 	owner := fmt.Sprintf("%s@%s, %s, pid %d, since %s", who, host, c.plan.Name, os.Getpid(), a.now().Format(time.DateTime))
-	return failover.Lock(ctx, hosts, owner, a.timeout)
+	return failover.TakeLock(ctx, hosts, owner, a.timeout)
 }
 
 // confirm asks on a terminal; elsewhere --yes must have been given.
-func (a *app) confirm(command string, yes bool) error {
+func (a *app) confirm(ctx context.Context, command string, yes bool) error {
 	if yes {
 		return nil
 	}
@@ -200,11 +235,20 @@ func (a *app) confirm(command string, yes bool) error {
 		return usageError(command, errors.New("there is no terminal to ask on: --yes is needed"))
 	}
 	fmt.Fprint(a.err, "Run this plan? Type yes: ")
-	answer, err := bufio.NewReader(a.in).ReadString('\n')
-	if err != nil || strings.TrimSpace(answer) != "yes" {
-		return &exitError{code: exitFailed, err: errors.New("not confirmed, nothing was changed")}
+	answer := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(a.in).ReadString('\n')
+		answer <- strings.TrimSpace(line)
+	}()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case said := <-answer:
+		if said != "yes" {
+			return &exitError{code: exitFailed, err: errors.New("not confirmed, nothing was changed")}
+		}
+		return nil
 	}
-	return nil
 }
 
 func changeDocument(c change, states []plan.State) changeDoc {

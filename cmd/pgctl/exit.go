@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/nodes"
@@ -53,8 +54,14 @@ func report(ctx context.Context, w io.Writer, err error) int {
 		return exitDone
 	}
 	if ctx.Err() != nil {
+		if !errors.Is(err, context.Canceled) {
+			fmt.Fprintf(w, "pgctl: error: %v\n", err)
+		}
 		fmt.Fprintln(w, "pgctl: interrupted")
 		return exitInterrupted
+	}
+	if errors.Is(err, syscall.EPIPE) {
+		return exitFailed // whoever read the output has gone, as head(1) does
 	}
 	var exit *exitError
 	var problems nodes.Problems

@@ -111,6 +111,9 @@ pool did not answer and was left out.`,
 }
 
 func (a *app) pgpoolSync(ctx context.Context, command string, opts changeOpts) error {
+	if err := opts.check(); err != nil {
+		return usageError(command, err)
+	}
 	site, closeSite, err := a.site(ctx)
 	if err != nil {
 		return err
@@ -130,10 +133,7 @@ func (a *app) pgpoolSync(ctx context.Context, command string, opts changeOpts) e
 		Hosts: site.Hosts, Settings: settings, Timeout: a.timeout, Stamp: a.now().UTC().Format("20060102T150405Z"),
 		Warn: func(host, message string) { fmt.Fprintf(a.err, "pgctl: warning: %s: %s\n", host, message) },
 	}
-	c := change{plan: p, handlers: pools.Handlers(), site: site, left: map[string]string{}}
-	for _, pool := range left {
-		c.left[pool.Host] = pool.Unreachable.Message
-	}
+	c := change{plan: p, handlers: pools.Handlers(), site: site, accept: opts.accept, left: left}
 	for _, s := range snap.Servers {
 		if s.Reached() {
 			c.lockOn = append(c.lockOn, s.Host)

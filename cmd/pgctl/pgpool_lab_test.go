@@ -117,17 +117,19 @@ func bothWrong(t *testing.T, r *lab.Region) {
 	}
 }
 
-// crashes kills pgctl after every step, runs it again, and each time the pools end up right.
+// crashes kills pgctl in the middle of steps and after them, runs it again, and each time the pools end up right.
 func crashes(t *testing.T, r *lab.Region) {
-	for step := 1; step <= 3*len(r.Pools()); step++ {
+	for _, at := range []string{"1.*running", "1.*done", "2.*running", "2.*done", "3.*done", "4.*done", "5.*running", "5.*done", "6.*done"} {
 		mislead(t, r)
-		shell(t, r.Firstbox(), fmt.Sprintf(`pgctl pgpool sync --yes 2>&1 >/dev/null | awk '/^ *%d\/.*: (already )?done$/ { system("pkill -9 -x pgctl"); exit }'; ! pgrep -x pgctl; ls /var/lib/pgctl/journal >/dev/null`, step))
-		out := pgctl(t, r, "pgpool", "sync", "--yes")
-		if out.Exit != exitDone {
-			t.Errorf("after a crash behind step %d: %+v", step, out)
+		shell(t, r.Firstbox(), fmt.Sprintf(`pgctl pgpool sync --yes 2>&1 >/dev/null | while read -r line; do [[ $line =~ ^%s$ ]] && pkill -9 -x pgctl && break; done; ! pgrep -x pgctl`, strings.Replace(at, ".*", "/6.*: .*", 1)))
+		if journal := shell(t, r.Firstbox(), "ls /var/lib/pgctl/journal"); journal != "pgpool-sync.json" {
+			t.Errorf("killed at %s: the journal is %q", at, journal)
 		}
-		if left := shell(t, r.Firstbox(), "ls /var/lib/pgctl/journal"); left != "" && !strings.Contains(out.Stdout, "already done") {
-			t.Errorf("after a crash behind step %d a journal is left: %s", step, left)
+		if out := pgctl(t, r, "pgpool", "sync", "--yes"); out.Exit != exitDone {
+			t.Errorf("after a crash at %s: %+v", at, out)
+		}
+		if journal := shell(t, r.Firstbox(), "ls /var/lib/pgctl/journal"); journal != "" {
+			t.Errorf("after a crash at %s and a second run the journal is still there: %s", at, journal)
 		}
 		settles(t, r, []string{})
 	}
@@ -182,7 +184,7 @@ func leftOutPool(t *testing.T, r *lab.Region) {
 // locked: two at work on one region; the second is told who holds the lock, and gets it when the first has gone.
 func locked(t *testing.T, r *lab.Region) {
 	pointPool(t, r.Pools()[0], "db1", "db2", true)
-	holder := shell(t, r.Host("db1"), `setsid flock /run/lock/pgctl.lock sleep 60 >/dev/null 2>&1 & echo 'root@elsewhere, upmaster, pid 7' > /run/lock/pgctl.owner; sleep 0.2; echo $!`)
+	holder := shell(t, r.Host("db1"), `setsid flock /run/pgctl.lock sleep 60 >/dev/null 2>&1 & echo 'root@elsewhere, upmaster, pid 7' > /run/pgctl.owner; sleep 0.2; echo $!`)
 	out := pgctl(t, r, "pgpool", "sync", "--yes")
 	if out.Exit != exitRefused || !strings.Contains(out.Stderr, "refused: another pgctl is at work on this region: root@elsewhere, upmaster, pid 7") {
 		t.Errorf("%+v", out)

@@ -164,6 +164,7 @@ type Backend struct {
 	Flag      string   // such as "DISALLOW_TO_FAILOVER"
 	Addresses []string // what the pool's host takes the name for
 	Role      string   // as the running pgpool sees it: "primary", "standby"; "" from the file
+	Down      bool     // the running pgpool has taken it out of use
 }
 
 // Arbiter is a host that votes and holds no data.

@@ -1,5 +1,5 @@
-# Prints yes when the oldest pgpool started after its file was written. Argument: pgpool.conf.
+# Prints yes when the oldest pgpool started after its file was changed or put in place. Argument: pgpool.conf.
 pid=$(pgrep -o -x pgpool) || exit 0
 started=$(($(date +%s) - $(ps -o etimes= -p "$pid")))
-[ "$started" -gt "$(stat -L -c %Y "$1")" ] && echo yes
+[ "$started" -gt "$(stat -L -c %Z "$1")" ] && echo yes
 exit 0

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
+	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -17,11 +19,10 @@ import (
 	"github.com/pgctl/pgctl/pkg/pgpool"
 	"github.com/pgctl/pgctl/pkg/plan"
 	"github.com/pgctl/pgctl/pkg/remote"
-	"github.com/pgctl/pgctl/pkg/service"
 )
 
-//go:embed pool_stop.sh
-var poolStopScript string
+//go:embed pool_restart.sh
+var poolRestartScript string
 
 //go:embed pool_started.sh
 var poolStartedScript string
@@ -91,8 +92,31 @@ func (h poolEdit) Do(ctx context.Context, s plan.Step) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
 	defer cancel()
+	if err := h.resolves(ctx, s); err != nil {
+		return err
+	}
 	_, err = remote.WriteFile(ctx, h.Hosts(s.Host), h.Settings.ConfPath(), after, remote.WriteOptions{BackupSuffix: ".pgctl-" + h.Stamp})
 	return err
+}
+
+// resolves: the pool's host must know the master's name as one of the master's addresses, before the name is written.
+func (h poolEdit) resolves(ctx context.Context, s plan.Step) error {
+	out, err := h.Hosts(s.Host).Run(ctx, remote.Script(`getent ahosts "$1" | awk '{ print $1 }'; exit 0`, s.Args["master"]))
+	if err != nil {
+		return err
+	}
+	for address := range strings.FieldsSeq(string(out.Stdout)) {
+		if atMaster(s, address) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s takes the name %s for %q, which is no address of it: correct its /etc/hosts", s.Host, s.Args["master"], strings.Fields(string(out.Stdout)))
+}
+
+// atMaster tells whether an address is the master's; on its own host a loopback one is too.
+func atMaster(s plan.Step, address string) bool {
+	ip, err := netip.ParseAddr(address)
+	return slices.Contains(strings.Fields(s.Args["addresses"]), address) || err == nil && ip.IsLoopback() && s.Host == s.Args["master"]
 }
 
 func (h poolEdit) edit(ctx context.Context, s plan.Step) (before, after []byte, err error) {
@@ -113,8 +137,8 @@ func (h poolEdit) edit(ctx context.Context, s plan.Step) (before, after []byte, 
 // poolRestart makes the running pgpool have what the file says.
 type poolRestart struct{ *Pools }
 
-// Done: the running pgpool has the master as its only backend. Where it cannot be asked: its file has, and it started after that
-// was written.
+// Done: the running pgpool has the master as its only backend, in use, and does no failover of its own. Where it cannot be asked:
+// its file has, and it started after that was put there.
 func (h poolRestart) Done(ctx context.Context, s plan.Step) (bool, error) {
 	want, err := wanted(s)
 	if err != nil {
@@ -123,16 +147,23 @@ func (h poolRestart) Done(ctx context.Context, s plan.Step) (bool, error) {
 	running, conf, err := h.running(ctx, s.Host)
 	switch {
 	case err == nil:
-		return isOnly(running, want), nil
+		return isOnly(running, want) && !running[0].Down && (running[0].Flag == "" || strings.Contains(running[0].Flag, pgpool.DisallowFailover)), nil
 	case conf == nil:
 		return false, err
-	case errors.Is(err, pgpool.ErrNotListening), !points(conf, want):
+	case !cannotAsk(err), !points(conf, want):
 		return false, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
 	defer cancel()
 	out, err := h.Hosts(s.Host).Run(ctx, remote.Script(poolStartedScript, h.Settings.ConfPath()))
 	return strings.TrimSpace(string(out.Stdout)) == "yes", err
+}
+
+// cannotAsk tells whether an error is of pgctl's own way in (no login, no forwarding through sshd, no answer in time), and so
+// says nothing of what clients of the pool meet.
+func cannotAsk(err error) bool {
+	var dial *remote.DialError
+	return errors.Is(err, pgpool.ErrNoLogin) || errors.As(err, &dial) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // running asks the running pgpool. conf is nil when not even its file could be read.
@@ -162,24 +193,21 @@ func isOnly(backends []cluster.Backend, want cluster.Backend) bool {
 	return len(backends) == 1 && backends[0].Host == want.Host && backends[0].Port == want.Port
 }
 
-// Do stops pgpool, clears what its last life left, and starts it. An interruption between leaves it stopped; again, it is
-// started. Only pgpool is acted on, not the PostgreSQL that its unit wants.
+// Do stops pgpool, clears what its last life left, and starts it: one command on the host, which goes on to the start even if
+// the connection or pgctl dies meanwhile. Only pgpool is acted on, not the PostgreSQL that its unit wants.
 func (h poolRestart) Do(ctx context.Context, s plan.Step) error {
-	ctx, cancel := context.WithTimeout(ctx, h.Timeout+60*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, h.Timeout+2*time.Minute)
 	defer cancel()
 	host := h.Hosts(s.Host)
 	_, conf, err := h.read(ctx, host)
 	if err != nil {
 		return err
 	}
-	if err := service.Stop(ctx, host, h.Settings.Unit()); err != nil {
-		return err
-	}
-	clear := remote.Script(poolStopScript, h.Settings.ConfPath(), conf.Get("port", "9999"), conf.Get("logdir", "/tmp"), conf.Get("socket_dir", conf.Get("unix_socket_directories", "/tmp")))
-	if _, err := host.Run(ctx, clear); err != nil {
-		return err
-	}
-	return service.Start(ctx, host, h.Settings.Unit())
+	// what the file does not set is compiled in, and differs between builds
+	logs := conf.Get("work_dir", conf.Get("logdir", "/var/log/postgresql /var/log/pgpool /tmp"))
+	sockets := strings.ReplaceAll(conf.Get("unix_socket_directories", conf.Get("socket_dir", "/var/run/postgresql,/tmp")), ",", " ")
+	_, err = host.Run(ctx, remote.Script(poolRestartScript, h.Settings.ConfPath(), h.Settings.Unit(), conf.Get("port", "9999"), logs, sockets))
+	return err
 }
 
 // poolProve is a proof and nothing else.
@@ -199,7 +227,8 @@ func (h poolProve) Done(ctx context.Context, s plan.Step) (bool, error) {
 		return false, err
 	}
 	target, err := pgpool.Write(ctx, host, h.Settings, conf, passwords)
-	if errors.Is(err, pgpool.ErrNoLogin) {
+	var dial *remote.DialError
+	if errors.Is(err, pgpool.ErrNoLogin) || errors.As(err, &dial) {
 		h.warn(s.Host, "the write path is unproven: %v", err)
 		return true, nil
 	}
@@ -207,7 +236,7 @@ func (h poolProve) Done(ctx context.Context, s plan.Step) (bool, error) {
 		return false, &plan.NotYet{Reason: err}
 	}
 	if id := strconv.FormatUint(target.SystemID, 10); id != s.Args["system_id"] || strconv.Itoa(target.Port) != s.Args["port"] ||
-		target.Address != "" && !slices.Contains(strings.Fields(s.Args["addresses"]), target.Address) {
+		target.Address != "" && !atMaster(s, target.Address) {
 		return false, &plan.NotYet{Reason: fmt.Errorf("a write through the pool was taken by %s:%d, not by %s", target.Address, target.Port, s.Args["master"])}
 	}
 	return true, nil

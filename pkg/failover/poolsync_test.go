@@ -20,7 +20,7 @@ func site() cluster.Snapshot {
 			Common: common, SQL: &cluster.Instance{Version: "15.18", Timeline: 1, InRecovery: host != "db1"},
 			Data: &cluster.DataDir{Port: 5432, SystemID: 7, Timeline: 1, Postmaster: &cluster.Process{PID: 1, Alive: true}},
 		})
-		snap.Pools = append(snap.Pools, cluster.Pool{Common: common})
+		snap.Pools = append(snap.Pools, cluster.Pool{Common: common, Backends: []cluster.Backend{}})
 	}
 	return snap
 }
@@ -49,7 +49,15 @@ func TestPoolSync(t *testing.T) {
 		{name: "another risk accepted", change: func(s *cluster.Snapshot) { s.Servers[1].SQL = nil }, accept: []string{"data-loss"}, refused: "db2 runs PostgreSQL"},
 		{name: "two masters, whatever is accepted", change: func(s *cluster.Snapshot) { s.Servers[1].SQL.InRecovery = false }, accept: []string{"unfenced-master"}, refused: "2 servers answer as master"},
 		{name: "no master", change: func(s *cluster.Snapshot) { s.Servers[0].SQL.InRecovery = true }, refused: "no server answers as master"},
-		{name: "the port is not known", change: func(s *cluster.Snapshot) { s.Servers[0].Data.Port = 0 }, refused: "the port of db1 is not known"},
+		{name: "the port is not known", change: func(s *cluster.Snapshot) { s.Servers[0].Data.Port = 0 }, refused: "db1 did not tell its port"},
+		{name: "two servers, two clusters", change: func(s *cluster.Snapshot) { s.Servers[1].Data.SystemID = 8 }, refused: "db1 is another cluster than every other server"},
+		{name: "every reason at once", change: func(s *cluster.Snapshot) {
+			s.Servers[0].Data.Port = 0
+			s.Servers[1].Unreachable, s.Servers[1].SQL, s.Servers[1].Data = gone, nil, nil
+		}, refused: "may be a master too: no answer within 5s; db1 did not tell its port"},
+		{name: "a pool whose file cannot be read is left out, the other is helped", change: func(s *cluster.Snapshot) {
+			s.Pools[0].ConfFailure = &cluster.Failure{Message: "line 3"}
+		}, steps: "db2/pool.edit db2/pool.restart db2/pool.prove", left: "db1"},
 		{name: "a 9.x site", change: func(s *cluster.Snapshot) { s.Kind = nodes.KindPG9 }, refused: "this is a 9.x site"},
 	}
 	for _, tt := range tests {
@@ -71,12 +79,34 @@ func TestPoolSync(t *testing.T) {
 					t.Errorf("%s: %v", s.ID, s.Args)
 				}
 			}
-			for _, pool := range left {
-				out = append(out, pool.Host)
+			for host := range left {
+				out = append(out, host)
 			}
 			if err != nil || strings.Join(steps, " ") != tt.steps || strings.Join(out, " ") != tt.left || p.Facts["master"] != "db1" {
 				t.Errorf("steps %q, left %q, %v", steps, out, err)
 			}
 		})
+	}
+}
+
+func TestStillMaster(t *testing.T) {
+	snap := site()
+	p, _, err := failover.PoolSync(snap, cluster.Diagnose(snap), pgpool.Settings{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := failover.StillMaster(snap, p, nil); err != nil {
+		t.Errorf("nothing changed: %v", err)
+	}
+	for name, change := range map[string]func(*cluster.Snapshot){
+		"another master":                 func(s *cluster.Snapshot) { s.Servers[0].SQL.InRecovery, s.Servers[1].SQL.InRecovery = true, false },
+		"a new timeline":                 func(s *cluster.Snapshot) { s.Servers[0].SQL.Timeline = 2 },
+		"the other side is out of reach": func(s *cluster.Snapshot) { s.Servers[1].Unreachable, s.Servers[1].SQL = &cluster.Failure{}, nil },
+	} {
+		now := site()
+		change(&now)
+		if err := failover.StillMaster(now, p, nil); err == nil {
+			t.Errorf("%s: the plan still applies", name)
+		}
 	}
 }

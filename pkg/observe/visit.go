@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/pgpool"
@@ -97,11 +96,11 @@ func (v *visit) read(found map[string]string, r roles, began, ended time.Time) {
 	if r.server {
 		var err error
 		if v.facts, err = postgres.ParseFacts(found["postgres"]); err != nil {
-			v.common.Partial = &cluster.Failure{Message: "answered only in part: " + printable(err.Error()), Hint: "look at its data directory"}
+			v.common.Partial = &cluster.Failure{Message: "answered only in part: " + cluster.Printable(err.Error()), Hint: "look at its data directory"}
 		}
 		v.postgres = services(found["services"])["postgresql"]
 		if text, ok := found["master_file"]; ok {
-			text = printable(strings.TrimSpace(text))
+			text = cluster.Printable(strings.TrimSpace(text))
 			v.masterFile = &text
 		}
 	}
@@ -115,16 +114,6 @@ func (v *visit) read(found map[string]string, r roles, began, ended time.Time) {
 			Node:    watcherStatus(found, "PGNode"),
 		}
 	}
-}
-
-// printable replaces control characters: what a host's files say goes to a terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, text)
 }
 
 // services parses service lines; a service that was not answered for is unknown.
@@ -165,7 +154,7 @@ func (v *visit) askPool(ctx context.Context, host remote.Host, s pgpool.Settings
 		v.pool.Backends, err = conf.Backends()
 	}
 	if err != nil {
-		v.pool.ConfFailure = &cluster.Failure{Message: printable(err.Error()), Hint: "correct it before anything restarts pgpool: it would not start"}
+		v.pool.ConfFailure = &cluster.Failure{Message: cluster.Printable(err.Error()), Hint: "correct it before anything restarts pgpool: it would not start"}
 		return
 	}
 	v.resolve(found["pool_names"])

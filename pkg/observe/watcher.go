@@ -3,6 +3,8 @@ package observe
 import (
 	"regexp"
 	"strings"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
 )
 
 // statusField finds the status in a watcher's file, in JSON ("status": "active"), YAML or name=value form. Older
@@ -21,6 +23,6 @@ func watcherStatus(found map[string]string, file string) *string {
 	} else if line, _, several := strings.Cut(status, "\n"); several {
 		status = line
 	}
-	status = printable(strings.ToLower(status))
+	status = cluster.Printable(strings.ToLower(status))
 	return &status
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/pgctl/pgctl/pkg/cluster"
 )
 
-// Conf is pgpool.conf as pgpool itself would read it: names in lower case, the last of several assignments, quotes off.
+// Conf is pgpool.conf as pgpool itself would read it: the last of several assignments, quotes off. Names count by case:
+// pgpool knows no Backend_Hostname0.
 type Conf struct {
 	Path   string
 	values map[string]string
@@ -20,7 +21,7 @@ type Conf struct {
 
 var (
 	assignment  = regexp.MustCompile(`^\s*([A-Za-z_][A-Za-z0-9_]*)\s*=?\s*(.*)$`)
-	backendHost = regexp.MustCompile(`^backend_hostname([0-9]+)$`)
+	backendSlot = regexp.MustCompile(`^backend_(?:hostname|port)([0-9]+)$`)
 )
 
 // ParseConf reads pgpool.conf (pgpool-II manual, "Configuring Pgpool-II": name = value, # begins a comment, quotes are
@@ -46,7 +47,7 @@ func ParseConf(path string, data []byte) (*Conf, error) {
 		if strings.EqualFold(m[1], "include") {
 			return nil, fmt.Errorf("%s:%d: it includes another file, which pgctl does not read: put the backends into this one", path, number)
 		}
-		c.values[strings.ToLower(m[1])] = value
+		c.values[m[1]] = value
 	}
 	return c, nil
 }
@@ -83,12 +84,17 @@ func (c *Conf) Get(name, fallback string) string {
 	return fallback
 }
 
-// Backends are the configured backends in the order of their numbers. A slot whose host name is empty is not one.
+// Backends are the configured backends in the order of their numbers. A port alone makes one too: without a host name it is
+// a server behind pgpool's own Unix socket directory, Host "".
 func (c *Conf) Backends() ([]cluster.Backend, error) {
 	byNumber := map[int]cluster.Backend{}
-	for name, host := range c.values {
-		m := backendHost.FindStringSubmatch(name)
-		if m == nil || host == "" {
+	for name := range c.values {
+		m := backendSlot.FindStringSubmatch(name)
+		if m == nil {
+			continue
+		}
+		host := c.Get("backend_hostname"+m[1], "")
+		if _, port := c.values["backend_port"+m[1]]; host == "" && !port {
 			continue
 		}
 		n, err := strconv.Atoi(m[1])

@@ -16,9 +16,10 @@ func TestBackends(t *testing.T) {
 		err        string
 	}{
 		{name: "the guide's", conf: "backend_hostname0 = 'devopsar01n01'\nbackend_port0 = 5433\nbackend_weight0 = 1\nbackend_flag0 = 'DISALLOW_TO_FAILOVER'\n", want: []cluster.Backend{{Host: "devopsar01n01", Port: 5433, Flag: flag}}},
-		{name: "comments, blanks, no equals sign, upper case", conf: "# backend_hostname1 = 'old'\n  Backend_Hostname0 'db1' # master\nbackend_port0=5432#x\n\n", want: []cluster.Backend{{Host: "db1", Port: 5432, Flag: "ALLOW_TO_FAILOVER"}}},
+		{name: "comments, blanks, no equals sign, upper case is another name", conf: "# backend_hostname1 = 'old'\n  backend_hostname0 'db1' # master\nbackend_port0=5432#x\nBackend_Hostname2 = 'unknown to pgpool'\n\n", want: []cluster.Backend{{Host: "db1", Port: 5432, Flag: "ALLOW_TO_FAILOVER"}}},
 		{name: "by number, not by line", conf: "backend_hostname10='c'\nbackend_hostname2='b'\nbackend_hostname0='a'\n", want: []cluster.Backend{{Host: "a", Port: 5432, Flag: "ALLOW_TO_FAILOVER"}, {Host: "b", Port: 5432, Flag: "ALLOW_TO_FAILOVER"}, {Host: "c", Port: 5432, Flag: "ALLOW_TO_FAILOVER"}}},
 		{name: "the last of two counts", conf: "backend_hostname0='a'\nbackend_hostname0='b'\n", want: []cluster.Backend{{Host: "b", Port: 5432, Flag: "ALLOW_TO_FAILOVER"}}},
+		{name: "a port alone is a backend", conf: "backend_port1 = 5434\n", want: []cluster.Backend{{Port: 5434, Flag: "ALLOW_TO_FAILOVER"}}},
 		{name: "an empty name is no backend", conf: "backend_hostname0=''\n", want: []cluster.Backend{}},
 		{name: "a part of a password is not told", conf: "sr_check_password = 'TOPse'cret'\n", err: "pgpool.conf:1: sr_check_password: found text behind the closing quote, expected the end of the line or a comment"},
 		{name: "include", conf: "include = 'x'\n", err: "pgpool.conf:1: it includes another file, which pgctl does not read: put the backends into this one"},
@@ -59,7 +60,7 @@ func FuzzParseConf(f *testing.F) {
 		}
 		backends, err := conf.Backends()
 		for _, b := range backends {
-			if err == nil && (b.Host == "" || b.Port < 1 || b.Port > 65535) {
+			if err == nil && (b.Port < 1 || b.Port > 65535) {
 				t.Errorf("%q gave the backend %+v", data, b)
 			}
 		}

@@ -13,15 +13,17 @@ const DisallowFailover = "DISALLOW_TO_FAILOVER"
 
 // backendLine takes a line apart that sets something of a backend: indent and name, number, the sign between, the value as it
 // is quoted, and what follows.
-var backendLine = regexp.MustCompile(`(?i)^(\s*)(backend_[a-z_]*?)([0-9]+)(\s*=\s*|\s+)('(?:[^'\\]|\\.|'')*'|[^\s#']*)(.*)$`)
+var backendLine = regexp.MustCompile(`^(\s*)(backend_[a-z_]*?)([0-9]+)(\s*=\s*|\s+)('(?:[^'\\]|\\.|'')*'|[^\s#']*)(.*)$`)
 
 // WithMaster is pgpool.conf with the master as its only backend, number 0, and DISALLOW_TO_FAILOVER as its flag. Only the
 // values in question change, in the quoting that the line has; lines of other backends are commented out; what is commented
 // already stays so. A setting that no line has is added behind the last one of backend 0, else at the end. Every other byte,
 // line ends too, is kept. The result is read again and must have exactly that backend, else it is an error.
 func WithMaster(path string, data []byte, host string, port int) ([]byte, error) {
-	if _, err := ParseConf(path, data); err != nil {
+	if before, err := ParseConf(path, data); err != nil {
 		return nil, err
+	} else if old, err := before.Backends(); err == nil && len(old) == 0 {
+		return nil, fmt.Errorf("%s has no backend at all, which no pool of a site is: put the whole file back first", path)
 	}
 	e := editor{newline: "\n", wanted: [][2]string{
 		{"backend_hostname", host}, {"backend_port", strconv.Itoa(port)}, {"backend_flag", DisallowFailover},
@@ -66,7 +68,7 @@ func (e *editor) line(line string) {
 		return
 	}
 	for _, w := range e.wanted {
-		if strings.EqualFold(m[2], w[0]) && unquoted(m[5]) != w[1] {
+		if m[2] == w[0] && unquoted(m[5]) != w[1] {
 			body = m[1] + m[2] + m[3] + m[4] + likeBefore(m[5], w[1]) + m[6]
 		}
 	}
@@ -79,13 +81,13 @@ func (e *editor) finish() []byte {
 	have := map[string]bool{}
 	for _, line := range e.out {
 		if m := backendLine.FindStringSubmatch(strings.TrimRight(line, "\r\n")); m != nil && m[3] == "0" {
-			have[strings.ToLower(m[2])] = true
+			have[m[2]] = true
 		}
 	}
 	var added []string
 	for _, w := range e.wanted {
 		if !have[w[0]] {
-			added = append(added, w[0]+"0 = '"+w[1]+"'"+e.newline)
+			added = append(added, w[0]+"0 = "+bareOrQuoted(w[0], w[1])+e.newline)
 		}
 	}
 	if e.last == 0 {
@@ -96,6 +98,14 @@ func (e *editor) finish() []byte {
 	}
 	all := append(append(append([]string{}, e.out[:e.last]...), added...), e.out[e.last:]...)
 	return []byte(strings.Join(all, ""))
+}
+
+// bareOrQuoted writes a number bare, as old versions of pgpool read a quoted port as 0.
+func bareOrQuoted(name, value string) string {
+	if name == "backend_port" {
+		return value
+	}
+	return "'" + value + "'"
 }
 
 // likeBefore quotes a value as the old one was. A bare word would end at a blank or a comment; what is put here (a host

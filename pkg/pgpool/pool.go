@@ -72,7 +72,8 @@ func connect(ctx context.Context, host remote.Host, s Settings, conf *Conf, pass
 	cfg.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
 	session, err := pgconn.ConnectConfig(ctx, cfg)
 	var refused *pgconn.PgError
-	if errors.As(err, &refused) && strings.HasPrefix(refused.Code, "28") {
+	// a server that has no pg_hba entry for the pool refuses every client: that is no login of ours that failed
+	if errors.As(err, &refused) && strings.HasPrefix(refused.Code, "28") && !strings.Contains(refused.Message, "no pg_hba.conf entry") {
 		return nil, fmt.Errorf("%w as %q: %s", ErrNoLogin, user, refused.Message)
 	}
 	return session, err
@@ -154,8 +155,27 @@ func showNodes(ctx context.Context, session *pgconn.PgConn) ([]cluster.Backend, 
 			if err != nil {
 				return nil, fmt.Errorf("cannot read SHOW POOL_NODES: port is %q", column["port"])
 			}
-			backends = append(backends, cluster.Backend{Host: column["hostname"], Port: port, Role: column["role"]})
+			backends = append(backends, cluster.Backend{Host: column["hostname"], Port: port, Role: column["role"], Down: column["status"] == "down"})
 		}
 	}
-	return backends, nil
+	return backends, addFlags(ctx, session, backends)
+}
+
+// addFlags reads the flags that the running pgpool has, in the order of its backends, from SHOW POOL_STATUS. A version that
+// does not show them leaves them unknown.
+func addFlags(ctx context.Context, session *pgconn.PgConn, backends []cluster.Backend) error {
+	results, err := session.Exec(ctx, "SHOW POOL_STATUS").ReadAll()
+	if err != nil {
+		return err
+	}
+	next := 0
+	for _, result := range results {
+		for _, row := range result.Rows {
+			if len(row) > 1 && strings.HasPrefix(string(row[0]), "backend_flag") && next < len(backends) {
+				backends[next].Flag = string(row[1])
+				next++
+			}
+		}
+	}
+	return nil
 }

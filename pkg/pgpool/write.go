@@ -32,6 +32,9 @@ func Write(ctx context.Context, host remote.Host, s Settings, conf *Conf, passwo
 	if err != nil {
 		return Target{}, fmt.Errorf("a write through the pool failed: %w", err)
 	}
+	if len(results) == 0 {
+		return Target{}, errors.New("a write through the pool gave no answer")
+	}
 	last := results[len(results)-1]
 	if len(last.Rows) != 1 || len(last.Rows[0]) != 3 {
 		return Target{}, errors.New("a write through the pool gave no answer that can be read")

@@ -39,6 +39,8 @@ type Runner struct {
 	Report func(s Step, state State, err error)
 	// Proof is how long after Do a step's effect may take to show, and Poll how often it is looked for.
 	Proof, Poll time.Duration
+	// Now is the clock that Proof is measured by.
+	Now func() time.Time
 	// Sleep waits; nil is time.Sleep, ended by the context.
 	Sleep func(ctx context.Context, d time.Duration)
 }
@@ -153,12 +155,12 @@ func (r *Runner) step(ctx context.Context, p Plan, s Step) (did bool, err error)
 // prove looks for the step's effect until it shows or Proof has passed. What the last look said is the reason.
 func (r *Runner) prove(ctx context.Context, handler Handler, s Step) error {
 	poll := max(r.Poll, time.Millisecond)
-	for waited := time.Duration(0); ; waited += poll {
+	for began := r.Now(); ; {
 		done, reason, err := look(ctx, handler, s)
 		if done && err == nil {
 			return nil
 		}
-		if waited >= r.Proof {
+		if r.Now().Sub(began) >= r.Proof {
 			if reason = errors.Join(reason, err); reason != nil {
 				return fmt.Errorf("%w: %w", ErrUnproven, reason)
 			}

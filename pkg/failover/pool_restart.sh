@@ -1,0 +1,31 @@
+# Restarts pgpool and nothing that its unit wants. Arguments: pgpool.conf, unit, its port, log directories, socket directories.
+# One command from stop to start: whoever asked may be gone by then, and the pool must not stay down for it.
+trap '' HUP INT PIPE TERM
+exec >/dev/null
+conf=$1 unit=$2 port=$3
+# whether pgpool started after its file changed is told by whole seconds
+i=0
+while [ "$(date +%s)" -le "$(stat -L -c %Z "$conf")" ] && [ $i -lt 30 ]; do
+  i=$((i + 1))
+  sleep 0.1
+done
+old=$(pgrep -o -x pgpool)
+if [ -d /run/systemd/system ]; then
+  systemctl stop --job-mode=ignore-dependencies "$unit"
+else
+  service "${unit%.service}" stop
+fi
+i=0
+while [ -n "$old" ] && [ -d "/proc/$old" ] && [ $i -lt 300 ]; do
+  i=$((i + 1))
+  sleep 0.1
+done
+# pgpool_status is read at the start by position: a backend that was down under another name would stay down
+for dir in $4; do rm -f "$dir/pgpool_status"; done
+for dir in $5; do rm -f "$dir/.s.PGSQL.$port"; done
+if [ -d /run/systemd/system ]; then
+  systemctl reset-failed "$unit" 2>/dev/null # what failed, or was started too often, would be refused
+  systemctl start --job-mode=ignore-dependencies "$unit"
+else
+  service "${unit%.service}" start
+fi
