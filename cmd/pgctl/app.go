@@ -43,9 +43,9 @@ type app struct {
 // bind adds the shared flags.
 func (a *app) bind(flags *pflag.FlagSet) {
 	flags.StringVarP(&a.output, "output", "o", "table", "`FORMAT` of the result: table, wide, json or yaml")
-	flags.StringVar(&a.confDir, "conf-dir", "/pitrix/conf", "`DIR`ectory of the inventory")
+	flags.StringVar(&a.confDir, "conf-dir", "/pitrix/conf", "the inventory's `DIR`")
 	flags.StringVar(&a.configFile, "config", defaultConfig, "pgctl's own settings, optional `FILE`")
-	flags.StringArrayVar(&a.settings, "set", nil, "one setting of that file, such as `postgres.port=5433`; may be repeated")
+	flags.StringArrayVar(&a.settings, "set", nil, "one setting of that file as `KEY=VALUE`, such as postgres.port=5433; may be repeated")
 	flags.DurationVar(&a.timeout, "timeout", 5*time.Second, "how long each host may take to answer, a `DURATION`")
 	flags.BoolVar(&a.noColor, "no-color", false, "no colours (also by the environment variable NO_COLOR)")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "log every command run on a host to stderr, as it is run")

@@ -71,7 +71,7 @@ func report(ctx context.Context, w io.Writer, err error) int {
 		return reportRefusal(w, refusal)
 	case errors.As(err, &exit):
 	case errors.As(err, &problems):
-		exit = &exitError{code: exitUsage, err: err, hint: "correct the inventory, nothing was asked or changed"}
+		exit = &exitError{code: exitUsage, err: err, hint: "correct it; nothing was asked or changed"}
 	default:
 		exit = &exitError{code: exitFailed, err: err}
 	}

@@ -303,7 +303,7 @@ func everythingDead(t *testing.T, r *lab.Region) {
 	if code != exitUnhealthy || len(doc.Findings) != len(dead)+1 { // every host, and no-master
 		t.Errorf("exit code %d, %q", code, codes(doc))
 	}
-	if out := pgctl(t, r, "find-master", "--timeout", "2s"); out.Exit != exitUnhealthy || out.Stdout != "" || !strings.Contains(out.Stderr, "pgctl: error: no server answers as master: db1 was not asked") {
+	if out := pgctl(t, r, "find-master", "--timeout", "2s"); out.Exit != exitUnhealthy || out.Stdout != "" || !strings.Contains(out.Stderr, "pgctl: error: no server answers as master: db1 is out of reach") {
 		t.Errorf("find-master: %+v", out)
 	}
 	for _, h := range dead {

@@ -80,7 +80,7 @@ func serverTable(snap cluster.Snapshot, d cluster.Diagnosis, p painter, wide boo
 		t.header = append(t.header, "RECEIVED", "PG_MASTER", "DISK FREE", "PORT", "DATA", "WATCHER")
 	}
 	for i, s := range snap.Servers {
-		row := serverRow(s, d.Standings[i], p)
+		row := serverRow(s, d.Standings[i], s.Host == d.Master, p)
 		if wide {
 			row = append(row, serverExtra(s)...)
 		}
@@ -89,7 +89,7 @@ func serverTable(snap cluster.Snapshot, d cluster.Diagnosis, p painter, wide boo
 	return t
 }
 
-func serverRow(s cluster.Server, st cluster.Standing, p painter) []string {
+func serverRow(s cluster.Server, st cluster.Standing, master bool, p painter) []string {
 	role := string(st.Role)
 	switch st.Role {
 	case cluster.RoleMaster:
@@ -97,7 +97,7 @@ func serverRow(s cluster.Server, st cluster.Standing, p painter) []string {
 	case cluster.RoleUnknown:
 		role = p.bad(role)
 	}
-	row := []string{marked(s.Host, st.Role == cluster.RoleMaster), dash(s.Zone), role, serviceCell(s.Common, s.Service, p)}
+	row := []string{marked(s.Host, master), dash(s.Zone), role, serviceCell(s.Common, s.Service, p)}
 	if s.SQL == nil {
 		return append(row, "-", "-", "-", "-", "-", "-")
 	}
@@ -125,7 +125,10 @@ func serverExtra(s cluster.Server) []string {
 		free = cluster.Size(s.Disk.Free).String()
 	}
 	if s.Data != nil {
-		port, data = strconv.Itoa(s.Data.Port), s.Data.Path
+		data = s.Data.Path
+		if s.Data.Port != 0 {
+			port = strconv.Itoa(s.Data.Port)
+		}
 	}
 	return []string{received, file, free, port, data, watcherCell(s.Watcher)}
 }

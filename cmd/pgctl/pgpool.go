@@ -57,6 +57,9 @@ func (a *app) pgpoolShow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if len(snap.Pools) == 0 {
+		return noPools(a.confDir)
+	}
 	d := cluster.Diagnose(snap)
 	d.Findings = slices.DeleteFunc(d.Findings, func(f cluster.Finding) bool { return !ofPools(snap, f) })
 	whole := overviewDocument(snap, d)
@@ -75,6 +78,11 @@ func (a *app) pgpoolShow(ctx context.Context) error {
 		return unhealthy()
 	}
 	return nil
+}
+
+// noPools: without a node file of pools there is nothing to show or to make right, and saying nothing would look like success.
+func noPools(confDir string) error {
+	return &exitError{code: exitUsage, err: fmt.Errorf("the inventory in %s has no pool: nodes/pgpool is missing", confDir)}
 }
 
 // ofPools tells whether a finding says something of the pools, or of who is master.
@@ -96,7 +104,8 @@ func newPgpoolSyncCmd(a *app) *cobra.Command {
 		Long: `sync makes the master the only backend in every pool's pgpool.conf, restarts the pools whose
 running pgpool has another one, one after the other, and writes through each to see that the
 master took it. Only the lines in question change; a backup stays beside the file. PostgreSQL
-on a pool's host is neither started nor stopped. Run again, it does what is left.
+on a pool's host is neither started nor stopped. Run again, it does what is left. A pool is asked
+by a transaction that is rolled back at once, also by --dry-run.
 
 It is refused (4) when the master is not certain. Exit code 5 when it stopped part-way, or a
 pool did not answer and was left out.`,
@@ -122,6 +131,9 @@ func (a *app) pgpoolSync(ctx context.Context, command string, opts changeOpts) e
 	snap, err := ask(ctx, site, observe.Everything)
 	if err != nil {
 		return err
+	}
+	if len(snap.Pools) == 0 {
+		return noPools(a.confDir)
 	}
 	cfg := site.Config.Pgpool
 	settings := pgpool.Settings{Conf: cfg.Conf, Service: cfg.Service, User: cfg.User, DBName: cfg.DBName}

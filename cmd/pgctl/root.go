@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -31,6 +32,7 @@ again to go on), 130 interrupted.`,
 		Example: `  pgctl overview
   pgctl overview --watch
   ssh "$(pgctl find-master)"`,
+		Version:       fmt.Sprintf("%s (commit %s, %s)", version, commit, date),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,

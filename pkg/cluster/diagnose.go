@@ -86,7 +86,8 @@ func (d *diagnosis) unreachable(c Common, severity Severity, also string) {
 func (d *diagnosis) masters() {
 	switch {
 	case d.view.Distrust != "":
-		d.critical(NoMaster, "", fmt.Sprintf("let nothing write to %s, and bring the other one back: only one of them is the master", d.view.Masters[0]), "%s", d.view.Distrust)
+		old := d.view.Masters[0]
+		d.critical(NoMaster, "", fmt.Sprintf("to keep the other one: stop PostgreSQL on %s, then start the other; to keep %s after all: clone the other anew from it, and lose what only that one has", old, old), "%s", d.view.Distrust)
 	case len(d.view.Masters) == 0:
 		message, hint := d.whyNoMaster()
 		d.critical(NoMaster, "", hint, "%s", message)
@@ -97,7 +98,7 @@ func (d *diagnosis) masters() {
 				each = append(each, fmt.Sprintf("%s on timeline %d at %s", s.Host, s.SQL.Timeline, s.SQL.Position))
 			}
 		}
-		d.critical(SplitBrain, "", "find out which one clients write to (pgctl pgpool show), stop PostgreSQL on the other before anything else, and look at what only it holds",
+		d.critical(SplitBrain, "", "see which one the pools write to (pgctl pgpool show) and what only the other holds; then stop PostgreSQL on the other and clone or rewind it from the one that stays",
 			"%d servers answer as master: %s", len(each), strings.Join(each, ", "))
 	}
 }
@@ -105,13 +106,14 @@ func (d *diagnosis) masters() {
 // whyNoMaster names who was master by the files of the servers that do not answer, and how far the standbys are.
 func (d *diagnosis) whyNoMaster() (message, hint string) {
 	var notes []string
+	hint = "bring back what does not answer; promote a standby only when it is certain that no master comes back"
 	for i := range d.Servers {
 		s := &d.Servers[i]
 		switch {
 		case s.SQL != nil:
 			notes = append(notes, fmt.Sprintf("%s is a standby on timeline %d at %s", s.Host, s.SQL.Timeline, max(s.SQL.Position, s.SQL.Received)))
 		case !s.Reached():
-			notes = append(notes, s.Host+" was not asked")
+			notes = append(notes, s.Host+" is out of reach")
 		case s.ranAsMaster():
 			notes = append(notes, fmt.Sprintf("%s does not answer and was master on timeline %d", s.Host, s.newest()))
 		default:

@@ -63,7 +63,7 @@ func (d *diagnosis) oldMaster(srv *Server) string {
 	case d.startable(srv):
 		return srv.Service.command(srv.Host, "start")
 	}
-	return "do not start it before it is known which server was master last: it may be an old master"
+	return "do not start it before every other server has answered and it is known which was master last: it may be an old one"
 }
 
 // standby reports on a server in recovery.
@@ -125,7 +125,7 @@ func resume(srv *Server) string {
 	if srv.port() != 0 {
 		port = fmt.Sprintf(" -p %d", srv.port())
 	}
-	return fmt.Sprintf("ssh %s runuser -u postgres -- psql%s -c 'SELECT pg_wal_replay_resume()'", srv.Host, port)
+	return fmt.Sprintf(`ssh %s "runuser -u postgres -- psql%s -c 'SELECT pg_wal_replay_resume()'"`, srv.Host, port)
 }
 
 // whyNotStreaming is the remedy for a standby without a stream.

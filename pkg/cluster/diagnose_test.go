@@ -206,7 +206,7 @@ func TestDiagnose(t *testing.T) {
 				s.Servers[2].SQL.Receiver = nil
 			},
 			want: []string{"critical no-master -", "critical postgres-down db1", "critical postgres-down db2", "critical standby-not-streaming db3"},
-			says: "do not start it before it is known which server was master last",
+			says: "do not start it before every other server has answered",
 		},
 		{
 			name: "old master down, the other server out of reach: not to be started", change: func(s *cluster.Snapshot) {
@@ -214,7 +214,7 @@ func TestDiagnose(t *testing.T) {
 				s.Servers[1].Unreachable, s.Servers[1].SQL, s.Servers[1].Data = unreachable, nil, nil
 				s.Pools = s.Pools[:1]
 			},
-			want: []string{"critical host-unreachable db2", "critical no-master -", "critical postgres-down db1"}, says: "do not start it before it is known",
+			want: []string{"critical host-unreachable db2", "critical no-master -", "critical postgres-down db1"}, says: "do not start it before every other server has answered",
 		},
 		{
 			name: "commits wait for a name that nobody has",

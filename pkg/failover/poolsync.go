@@ -87,7 +87,7 @@ func certainMaster(snap cluster.Snapshot, d cluster.Diagnosis, accept []string) 
 			master = s
 		case s.SQL != nil:
 		case !s.Reached():
-			add(RiskUnfencedMaster, s.Unreachable.Hint, "%s was not asked and may be a master too: %s", s.Host, s.Unreachable.Message)
+			add(RiskUnfencedMaster, s.Unreachable.Hint, "%s is out of reach and may be a master too: %s", s.Host, s.Unreachable.Message)
 		case s.Data == nil || s.Data.Postmaster == nil || s.Data.Postmaster.Alive:
 			add(RiskUnfencedMaster, "pgctl overview", "%s runs PostgreSQL, does not answer, and may be a master too", s.Host)
 		}

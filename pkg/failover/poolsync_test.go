@@ -43,7 +43,7 @@ func TestPoolSync(t *testing.T) {
 		{name: "a pool on a host of its own is gone", change: func(s *cluster.Snapshot) {
 			s.Pools[1] = cluster.Pool{Common: cluster.Common{Host: "pool2", Unreachable: gone}}
 		}, steps: "db1/pool.edit db1/pool.restart db1/pool.prove", left: "pool2"},
-		{name: "a server is gone", change: func(s *cluster.Snapshot) { s.Servers[1].Unreachable, s.Servers[1].SQL = gone, nil }, refused: "db2 was not asked and may be a master too"},
+		{name: "a server is gone", change: func(s *cluster.Snapshot) { s.Servers[1].Unreachable, s.Servers[1].SQL = gone, nil }, refused: "db2 is out of reach and may be a master too"},
 		{name: "a server does not answer", change: func(s *cluster.Snapshot) { s.Servers[1].SQL = nil }, refused: "db2 runs PostgreSQL, does not answer"},
 		{name: "accepted", change: func(s *cluster.Snapshot) { s.Servers[1].SQL, s.Pools = nil, s.Pools[:1] }, accept: []string{"unfenced-master"}, steps: "db1/pool.edit db1/pool.restart db1/pool.prove"},
 		{name: "another risk accepted", change: func(s *cluster.Snapshot) { s.Servers[1].SQL = nil }, accept: []string{"data-loss"}, refused: "db2 runs PostgreSQL"},

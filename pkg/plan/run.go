@@ -23,7 +23,7 @@ type State string
 const (
 	Waiting  State = "waiting"
 	Running  State = "running"
-	Skipped  State = "already done"
+	Skipped  State = "as it should be"
 	Finished State = "done"
 	Failed   State = "failed"
 )

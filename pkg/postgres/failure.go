@@ -67,6 +67,11 @@ func explainRefusal(host string, s Settings, pg *pgconn.PgError) *cluster.Failur
 
 // cause is the innermost, last line of an error: what the relay or the system said.
 func cause(err error) string {
+	var exit *remote.ExitError
+	if errors.As(err, &exit) {
+		lines := strings.Split(strings.TrimSpace(string(exit.Stderr)), "\n")
+		return cluster.Printable(lines[len(lines)-1])
+	}
 	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
 		err = next
 	}

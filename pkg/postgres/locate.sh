@@ -1,5 +1,5 @@
 # pg_locate DATA_DIR PORT finds the server. With DATA_DIR empty it is the site's directory where that has a cluster; else the
-# one cluster of Debian's, or of several the one that runs. Sets pgdata, pgport, pgpid ('' when there is no postmaster.pid),
+# one cluster of Debian's, of several the one that runs, else the one that is configured in /etc/postgresql. Sets pgdata, pgport, pgpid ('' when there is no postmaster.pid),
 # pgsock, pglisten. Fails, with the reason in pgwhy, when there is none or more than one.
 pg_locate() {
   pgdata=$1 pgport=$2 pgpid='' pgsock='' pglisten='' pgwhy=''
@@ -7,13 +7,14 @@ pg_locate() {
     pgdata=/opt/postgresql/data
   fi
   if [ -z "$pgdata" ]; then
-    all='' running=''
+    all='' running='' configured=''
     for dir in /var/lib/postgresql/*/*; do
       [ -f "$dir/PG_VERSION" ] || continue
       all="$all $dir"
+      [ -d "/etc/postgresql/${dir#/var/lib/postgresql/}" ] && configured="$configured $dir" # not a copy that was moved aside
       pg_alive "$dir" && running="$running $dir"
     done
-    for choice in "$running" "$all"; do
+    for choice in "$running" "$configured" "$all"; do
       set -- $choice
       [ $# -eq 0 ] && continue
       [ $# -eq 1 ] && pgdata=$1
@@ -23,7 +24,7 @@ pg_locate() {
   fi
   if [ -n "$pgwhy" ]; then return 1; fi
   if [ -z "$pgdata" ] || [ ! -d "$pgdata" ]; then
-    pgwhy='no PostgreSQL data directory on this host'
+    pgwhy="no PostgreSQL data directory on this host${pgdata:+: $pgdata}"
     return 1
   fi
   # PostgreSQL source, pidfile.h: pid, directory, start time, port, socket directory, listen address
@@ -36,7 +37,7 @@ pg_locate() {
       read -r pgsock
       read -r pglisten
     } <"$pgdata/postmaster.pid"
-    pgport=${port:-$pgport}
+    pgport=${pgport:-$port}
   fi
 }
 
