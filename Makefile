@@ -36,7 +36,7 @@ test: build test-unit lab-deps ## run all tests, the lab's stories too (those ne
 
 test-unit:
 	$(GO) vet -tags lab ./...
-	$(GO) test ./...
+	$(GO) test -count=1 ./...
 
 lab: build lab-deps ## run the matrices of versions and faults on real hosts (long)
 	@$(LAB) check
@@ -64,13 +64,14 @@ demo: lab-up ## start the region in a box and run `pgctl overview` in it
 	@echo "firstbox# pgctl overview"
 	@$(LAB) exec -name $(REGION) firstbox pgctl overview
 	@echo
-	@echo "Get into firstbox: $(LAB) shell -name $(REGION) firstbox     Take it down: make demo-down"
+	@echo "Get into firstbox: $(LAB) shell -name $(REGION) firstbox"
+	@echo "Take it down:      make demo-down"
 
 demo-down: lab-down
 
 lab-up: build lab-deps ## start the region in a box and leave it running
 	@$(LAB) check
-	@$(LAB) up -name $(REGION) -binary bin/pgctl $(LAB_FLAGS)
+	@$(LAB) up -name $(REGION) -binary bin/pgctl -hint "$(LAB) shell -name $(REGION) firstbox" $(LAB_FLAGS)
 
 lab-down: ## take it down
 	@$(LAB) down -name $(REGION)

@@ -24,7 +24,9 @@ var mayImport = map[string][]string{
 	"pkg/postgres/postgrestest": {},
 	"pkg/pgpool":                {"pkg/remote", "pkg/cluster", "pkg/service"},
 	"pkg/observe":               {"pkg/nodes", "pkg/cluster", "pkg/remote", "pkg/service", "pkg/postgres", "pkg/pgpool"},
-	"cmd/pgctl":                 {"pkg/nodes", "pkg/cluster", "pkg/remote", "pkg/observe"},
+	"pkg/plan":                  {},
+	"pkg/failover":              {"pkg/cluster", "pkg/plan", "pkg/observe", "pkg/postgres", "pkg/pgpool", "pkg/service", "pkg/remote", "pkg/nodes"},
+	"cmd/pgctl":                 {"pkg/nodes", "pkg/cluster", "pkg/remote", "pkg/observe", "pkg/pgpool", "pkg/plan", "pkg/failover"},
 	"internal/lab":              {},
 	"internal/lab/labctl":       {"internal/lab"},
 }

@@ -54,7 +54,7 @@ func (a *app) overview(ctx context.Context, opts overviewOpts) error {
 	if opts.watch {
 		return a.watchOverview(ctx, site, opts.interval)
 	}
-	diagnosis, err := a.showOverview(ctx, site, a.painter())
+	diagnosis, err := a.showOverview(ctx, site, a.painter(), 0)
 	if err != nil {
 		return err
 	}
@@ -64,15 +64,17 @@ func (a *app) overview(ctx context.Context, opts overviewOpts) error {
 	return nil
 }
 
-// showOverview asks the region once and prints the answer.
-func (a *app) showOverview(ctx context.Context, site *observe.Site, p painter) (cluster.Diagnosis, error) {
+// showOverview asks the region once and prints the answer, for a screen of so many lines (0: no screen).
+func (a *app) showOverview(ctx context.Context, site *observe.Site, p painter, height int) (cluster.Diagnosis, error) {
 	snap, err := ask(ctx, site, observe.Everything)
 	if err != nil {
 		return cluster.Diagnosis{}, err
 	}
 	diagnosis := cluster.Diagnose(snap)
 	return diagnosis, a.print(overviewDocument(snap, diagnosis), func() error {
-		return overviewTables(snap, diagnosis, p, a.output == "wide").write(a.out)
+		out := overviewTables(snap, diagnosis, p, a.output == "wide")
+		out.height = height
+		return out.write(a.out)
 	})
 }
 
@@ -82,7 +84,8 @@ func (a *app) watchOverview(ctx context.Context, site *observe.Site, interval ti
 	defer screen.leave()
 	for {
 		err := screen.redraw(fmt.Sprintf("every %s: pgctl overview  %s", interval, a.now().Format(time.TimeOnly)), func(frame *app) error {
-			_, err := frame.showOverview(ctx, site, a.painter())
+			height, _ := a.terminal()
+			_, err := frame.showOverview(ctx, site, a.painter(), max(0, height-4)) // the title takes some
 			return err
 		})
 		if err != nil && !errors.Is(err, context.Canceled) {

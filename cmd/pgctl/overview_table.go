@@ -17,6 +17,7 @@ type page struct {
 	tables   []table
 	findings []string
 	width    int // 0: as wide as it takes
+	height   int // where all does not fit into so many lines, findings go first; 0: tables always do
 }
 
 func overviewTables(snap cluster.Snapshot, d cluster.Diagnosis, p painter, wide bool) page {
@@ -38,22 +39,28 @@ func overviewTables(snap cluster.Snapshot, d cluster.Diagnosis, p painter, wide 
 }
 
 func (g page) write(w io.Writer) error {
-	if g.headline != "" {
-		fmt.Fprintln(w, g.headline)
-	}
-	for i, t := range g.tables {
-		if i > 0 || g.headline != "" {
-			fmt.Fprintln(w)
-		}
+	var blocks []string
+	for _, t := range g.tables {
+		var b strings.Builder
 		t.fit(g.width)
-		if err := t.write(w); err != nil {
+		if err := t.write(&b); err != nil {
 			return err
 		}
+		blocks = append(blocks, b.String())
 	}
 	if len(g.findings) > 0 {
-		fmt.Fprintf(w, "\n%s\n", strings.Join(g.findings, "\n"))
+		findings := strings.Join(g.findings, "\n") + "\n"
+		if lines := strings.Count(strings.Join(blocks, "\n")+"\n"+findings, "\n") + 2; g.height > 0 && lines > g.height {
+			blocks = append([]string{findings}, blocks...)
+		} else {
+			blocks = append(blocks, findings)
+		}
 	}
-	return nil
+	if g.headline != "" {
+		blocks = append([]string{g.headline + "\n"}, blocks...)
+	}
+	_, err := io.WriteString(w, strings.Join(blocks, "\n"))
+	return err
 }
 
 // headline is the region in one line.
