@@ -59,7 +59,7 @@ func (f *File) Done(s Step) error {
 
 // End removes the file.
 func (f *File) End() error {
-	if err := os.Remove(f.Path); err != nil {
+	if err := os.Remove(f.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return syncDir(filepath.Dir(f.Path))

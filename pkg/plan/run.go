@@ -107,6 +107,9 @@ func (r *Runner) Run(ctx context.Context, p Plan) error {
 		changed = changed || did
 		if err != nil {
 			r.report(s, Failed, err)
+			if r.Journal != nil && !changed {
+				err = errors.Join(err, r.Journal.End()) // nothing to go on with
+			}
 			return &Stopped{Plan: p, Done: i, Changed: changed, Err: err}
 		}
 		if r.Journal != nil {

@@ -161,6 +161,18 @@ func TestStopped(t *testing.T) {
 	}
 }
 
+func TestNoJournalIsLeftWhenNothingChanged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.json")
+	r := runner(&world{effects: map[string]bool{"s1": true}}, &plan.File{Path: path})
+	r.Guard = func(context.Context, plan.Plan) error { return errors.New("another master") }
+	if err := r.Run(t.Context(), steps(2)); !errors.Is(err, plan.ErrGuard) {
+		t.Errorf("got %v", err)
+	}
+	if left, _, err := plan.Unfinished(path); left != nil || err != nil {
+		t.Errorf("a journal is left: %+v, %v", left, err)
+	}
+}
+
 func TestPreviewChangesNothing(t *testing.T) {
 	w := &world{effects: map[string]bool{"s2": true}}
 	states, err := runner(w, nil).Preview(t.Context(), steps(3))
