@@ -370,7 +370,7 @@ func diverged(t *testing.T, r *lab.Region, old, master *lab.Host) {
 	for {
 		doc, code := overviewOf(t, r)
 		f := finding(doc, "diverged", old.Name())
-		if strings.Contains(f.Message, "bytes of WAL on timeline 1 after ") && code == exitUnhealthy && value(doc.Region.Master) == master.Name() {
+		if strings.Contains(f.Message, " of WAL on timeline 1 after ") && code == exitUnhealthy && value(doc.Region.Master) == master.Name() {
 			if down := finding(doc, "postgres-down", old.Name()); !strings.Contains(down.Hint, "do not start it as it is") {
 				t.Errorf("%+v", down)
 			}

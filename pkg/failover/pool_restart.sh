@@ -3,9 +3,9 @@
 trap '' HUP INT PIPE TERM
 exec >/dev/null
 conf=$1 unit=$2 port=$3
-# whether pgpool started after its file changed is told by whole seconds
+# whether pgpool started after its file changed is told by whole seconds, of which one may be lost (pool_started.sh)
 i=0
-while [ "$(date +%s)" -le "$(stat -L -c %Z "$conf")" ] && [ $i -lt 30 ]; do
+while [ "$(date +%s)" -le "$(($(stat -L -c %Z "$conf") + 1))" ] && [ $i -lt 30 ]; do
   i=$((i + 1))
   sleep 0.1
 done
