@@ -3,9 +3,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -27,7 +29,7 @@ func region(t *testing.T, spec lab.Spec) *lab.Region {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	spec.Name = "story"
+	spec.Name = cmp.Or(os.Getenv("PGCTL_LAB_REGION"), "story") // tests run one at a time in each
 	spec.Log = t.Output()
 	r, err := lab.Up(t.Context(), spec)
 	if err != nil {
