@@ -1,0 +1,296 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/pgctl/pgctl/pkg/remote"
+)
+
+// upstreamService is the service that a standby's primary_conninfo names. libpq looks it up at each connect (PostgreSQL manual, "The
+// Connection Service File"), so a standby is pointed elsewhere by one file and without a restart, on every version.
+const upstreamService = "pgctl_upstream"
+
+// Following is how a server follows its master.
+type Following struct {
+	Upstream  ConnInfo // host, port, user, application_name, and what the login needs
+	Slot      string   // "": none
+	SyncNames string   // its own synchronous_standby_names, for the day on which it is master
+}
+
+// file is one file of a server and what it shall be.
+type file struct {
+	path     string
+	head     string    // what a new file begins with
+	settings []Setting // that it shall have; none: it shall be there, whatever it holds
+	gone     bool      // it shall not be there
+}
+
+// Follow writes what makes the server a standby of its master at its next start: the service file of its operating system user, recovery.conf or
+// standby.signal by version, and its own names. What a clone or a rewind brought along of another server's is so replaced. It starts nothing.
+func (s *Server) Follow(ctx context.Context, dataDir string, f Following) error {
+	return s.put(ctx, dataDir, func(major int) []file { return f.files(dataDir, major) })
+}
+
+// Follows tells whether Follow would change nothing.
+func (s *Server) Follows(ctx context.Context, dataDir string, f Following) (bool, error) {
+	return s.has(ctx, dataDir, func(major int) []file { return f.files(dataDir, major) })
+}
+
+// Gate makes the stopped server start read-only, following nobody, whatever starts it: a master that is not one any more.
+func (s *Server) Gate(ctx context.Context, dataDir string) error {
+	return s.put(ctx, dataDir, func(major int) []file { return gateFiles(dataDir, major, true) })
+}
+
+// Gated tells whether the server would start read-only.
+func (s *Server) Gated(ctx context.Context, dataDir string) (bool, error) {
+	major, err := s.major(ctx, dataDir)
+	if err != nil {
+		return false, err
+	}
+	_, there, err := s.readOrNone(ctx, signalFile(dataDir, major))
+	return there, err
+}
+
+// Ungate takes the gate away: the server starts as the master that it was.
+func (s *Server) Ungate(ctx context.Context, dataDir string) error {
+	return s.put(ctx, dataDir, func(major int) []file { return gateFiles(dataDir, major, false) })
+}
+
+// signalFile is what makes a server a standby.
+func signalFile(dataDir string, major int) string {
+	if major < 12 {
+		return path.Join(dataDir, "recovery.conf")
+	}
+	return path.Join(dataDir, "standby.signal")
+}
+
+const signalComment = `# This server is no master: it starts read-only. pgctl wrote this when another server took its place; "pgctl upmaster" makes
+# it a standby of that one. If it must be master all the same and every other server is known to be stopped: delete this file.
+`
+
+func gateFiles(dataDir string, major int, closed bool) []file {
+	signal := file{path: signalFile(dataDir, major), head: signalComment, gone: !closed}
+	if major < 12 { // recovery.conf takes no empty slot name
+		signal.settings = []Setting{{"standby_mode", new("on")}, {Name: "primary_conninfo"}, {Name: "primary_slot_name"}}
+		return []file{signal}
+	}
+	nobody := []Setting{{"primary_conninfo", new("")}, {"primary_slot_name", new("")}}
+	return []file{{path: path.Join(dataDir, "postgresql.auto.conf"), settings: nobody}, signal}
+}
+
+func (f Following) files(dataDir string, major int) []file {
+	follow := []Setting{{"primary_conninfo", new("service=" + upstreamService)}, {"primary_slot_name", &f.Slot}, {"recovery_target_timeline", new("latest")}}
+	auto := file{path: path.Join(dataDir, "postgresql.auto.conf"), settings: []Setting{{"synchronous_standby_names", &f.SyncNames}}}
+	signal := file{path: signalFile(dataDir, major)}
+	if major < 12 {
+		if f.Slot == "" {
+			follow[1].Value = nil
+		}
+		signal.settings = append([]Setting{{"standby_mode", new("on")}}, follow...)
+		return []file{auto, signal}
+	}
+	auto.settings = append(follow, auto.settings...)
+	return []file{auto, signal, {path: path.Join(dataDir, "recovery.signal"), gone: true}}
+}
+
+// PointAt makes the service file name this upstream. A standby that follows by it reads it at its next connect.
+func (s *Server) PointAt(ctx context.Context, upstream ConnInfo) error {
+	name, data, owner, err := s.serviceFile(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = remote.WriteFile(ctx, s.host, name, withService(data, upstreamService, upstream.Portable()), remote.WriteOptions{Mode: 0o600, Owner: owner})
+	return err
+}
+
+// PointsAt tells whether it does.
+func (s *Server) PointsAt(ctx context.Context, upstream ConnInfo) (bool, error) {
+	_, data, _, err := s.serviceFile(ctx)
+	return err == nil && bytes.Equal(data, withService(data, upstreamService, upstream.Portable())), err
+}
+
+// serviceFile reads the service file of the server's operating system user.
+func (s *Server) serviceFile(ctx context.Context) (name string, data []byte, owner string, err error) {
+	out, err := s.host.Run(ctx, remote.Script(`getent passwd "$1" | cut -d: -f6`, s.settings.osUser()))
+	home := strings.TrimSpace(string(out.Stdout))
+	if err != nil || home == "" {
+		return "", nil, "", errors.Join(fmt.Errorf("%s: the operating system user %s has no home directory", s.host.Name(), s.settings.osUser()), err)
+	}
+	name = path.Join(home, ".pg_service.conf")
+	data, _, err = s.readOrNone(ctx, name)
+	return name, data, s.owner(), err
+}
+
+// withService gives the text of a service file with one section in place of the one of that name, at the end.
+func withService(text []byte, name string, c ConnInfo) []byte {
+	var kept strings.Builder
+	inside := false
+	for line := range strings.Lines(string(text)) {
+		if t := strings.TrimSpace(line); strings.HasPrefix(t, "[") {
+			inside = t == "["+name+"]"
+		}
+		if !inside {
+			kept.WriteString(line)
+		}
+	}
+	out := kept.String()
+	if out != "" && !strings.HasSuffix(out, "\n") {
+		out += "\n"
+	}
+	out += "[" + name + "]\n"
+	for _, key := range everyLibpq { // a value goes to the end of its line, unquoted
+		if value, ok := c[key]; ok {
+			out += key + "=" + value + "\n"
+		}
+	}
+	return []byte(out)
+}
+
+// UpstreamOf is the connection string by which the server follows, running or not, taken from its files; nil when it has none.
+func (s *Server) UpstreamOf(ctx context.Context, dataDir string) (ConnInfo, error) {
+	major, err := s.major(ctx, dataDir)
+	if err != nil {
+		return nil, err
+	}
+	files := []string{"postgresql.auto.conf"}
+	if major < 12 {
+		files = []string{"recovery.conf", "recovery.done"}
+	}
+	for _, name := range files {
+		data, there, err := s.readOrNone(ctx, path.Join(dataDir, name))
+		if err != nil {
+			return nil, err
+		}
+		if text, ok := SettingOf(data, "primary_conninfo"); there && ok && text != "" {
+			return s.resolveService(ctx, text)
+		}
+	}
+	return s.resolveService(ctx, "service="+upstreamService)
+}
+
+// resolveService reads a connection string, and what the service file says where it names pgctl's service.
+func (s *Server) resolveService(ctx context.Context, text string) (ConnInfo, error) {
+	c, err := ParseConnInfo(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: primary_conninfo: %w", s.host.Name(), err)
+	}
+	if c["service"] != upstreamService {
+		return c, nil
+	}
+	_, data, _, err := s.serviceFile(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return serviceOf(data, upstreamService), nil
+}
+
+// serviceOf reads one section of a service file; nil when there is none.
+func serviceOf(text []byte, name string) ConnInfo {
+	var c ConnInfo
+	inside := false
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		switch key, value, ok := strings.Cut(line, "="); {
+		case strings.HasPrefix(line, "["):
+			if inside = line == "["+name+"]"; inside {
+				c = ConnInfo{}
+			}
+		case inside && ok && !strings.HasPrefix(line, "#"):
+			c[key] = value
+		}
+	}
+	return c
+}
+
+// major is the first part of the cluster's version, from its PG_VERSION: 9 for 9.3 to 9.6, else 10 and up.
+func (s *Server) major(ctx context.Context, dataDir string) (int, error) {
+	data, err := remote.ReadFile(ctx, s.host, path.Join(dataDir, "PG_VERSION"))
+	if err != nil {
+		return 0, err
+	}
+	text, _, _ := strings.Cut(strings.TrimSpace(string(data)), ".")
+	major, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %s/PG_VERSION says %q, expected a version such as 15", s.host.Name(), dataDir, data)
+	}
+	return major, nil
+}
+
+func (s *Server) readOrNone(ctx context.Context, name string) (data []byte, there bool, err error) {
+	data, err = remote.ReadFile(ctx, s.host, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, nil
+	}
+	return data, err == nil, err
+}
+
+// owner is the server's operating system user and its login group, as chown(1) takes them.
+func (s *Server) owner() string { return s.settings.osUser() + ":" }
+
+// has tells whether every file is as it shall be.
+func (s *Server) has(ctx context.Context, dataDir string, want func(major int) []file) (bool, error) {
+	wrong, err := s.wrong(ctx, dataDir, want)
+	return err == nil && len(wrong) == 0, err
+}
+
+// wrong are the files that are not as they shall be, with what they hold.
+func (s *Server) wrong(ctx context.Context, dataDir string, want func(major int) []file) (map[string][]byte, error) {
+	major, err := s.major(ctx, dataDir)
+	if err != nil {
+		return nil, err
+	}
+	wrong := map[string][]byte{}
+	for _, f := range want(major) {
+		data, there, err := s.readOrNone(ctx, f.path)
+		if err != nil {
+			return nil, err
+		}
+		if there == f.gone || there && !hasAll(data, f.settings) {
+			wrong[f.path] = data
+		}
+	}
+	return wrong, nil
+}
+
+func hasAll(conf []byte, settings []Setting) bool {
+	for _, s := range settings {
+		if value, ok := SettingOf(conf, s.Name); ok != (s.Value != nil) || ok && value != *s.Value {
+			return false
+		}
+	}
+	return true
+}
+
+// put writes the files that are not as they shall be, and removes those that shall not be there.
+func (s *Server) put(ctx context.Context, dataDir string, want func(major int) []file) error {
+	wrong, err := s.wrong(ctx, dataDir, want)
+	if err != nil {
+		return err
+	}
+	major, err := s.major(ctx, dataDir)
+	if err != nil {
+		return err
+	}
+	for _, f := range want(major) {
+		data, is := wrong[f.path]
+		switch {
+		case !is:
+		case f.gone:
+			_, err = s.host.Run(ctx, remote.Script(`rm -f "$1" && sync -f "${1%/*}"`, f.path))
+		default:
+			data = []byte(f.head + strings.TrimPrefix(string(data), signalComment))
+			_, err = remote.WriteFile(ctx, s.host, f.path, WithSettings(data, f.settings), remote.WriteOptions{Mode: 0o600, Owner: s.owner()})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
