@@ -73,3 +73,65 @@ func (in *Instance) Blocked() bool {
 	}
 	return len(present) < names.Needed
 }
+
+// With gives the names with this member in place of any other that is the host's: a server is counted once, under its present name.
+// What all members had to have, all must have afterwards; "any N" stays so. Names that were empty become all of the members.
+func (n SyncNames) With(host, member string) SyncNames {
+	if n.has("*") {
+		return n
+	}
+	kept := n.without(host)
+	kept.Members = append(kept.Members, member)
+	return kept.counted(n)
+}
+
+// Without gives the names without the host's. A commit never waits for more members than there are.
+func (n SyncNames) Without(host string) SyncNames { return n.without(host).counted(n) }
+
+func (n SyncNames) without(host string) SyncNames {
+	kept := SyncNames{Needed: n.Needed, Any: n.Any}
+	for _, m := range n.Members {
+		if !IsMember(m, host) {
+			kept.Members = append(kept.Members, m)
+		}
+	}
+	return kept
+}
+
+// counted sets how many are needed, in the form that the names had before.
+func (n SyncNames) counted(before SyncNames) SyncNames {
+	if !before.Any && before.Needed == len(before.Members) {
+		n.Needed = len(n.Members)
+	}
+	n.Needed = min(n.Needed, len(n.Members))
+	return n
+}
+
+// String is the setting, every name quoted; "" waits for nobody.
+func (n SyncNames) String() string {
+	if n.Needed == 0 || len(n.Members) == 0 {
+		return ""
+	}
+	quoted := make([]string, len(n.Members))
+	for i, m := range n.Members {
+		quoted[i] = `"` + strings.ReplaceAll(m, `"`, `""`) + `"`
+	}
+	form := "FIRST"
+	if n.Any {
+		form = "ANY"
+	}
+	return fmt.Sprintf("%s %d (%s)", form, n.Needed, strings.Join(quoted, ","))
+}
+
+// Same tells whether two settings mean the same.
+func (n SyncNames) Same(other SyncNames) bool { return n.String() == other.String() }
+
+// MemberName is the name under which a server shows itself to its master after pgctl has made it a copy anew: its host name and an
+// incarnation, so that whatever else bears the old name counts for nothing. PostgreSQL cuts names at 63 bytes and ignores case.
+func MemberName(host, incarnation string) string {
+	name := strings.ToLower(host) + "_" + incarnation
+	if len(name) > 63 {
+		return host // its name cannot be told from another's end
+	}
+	return name
+}

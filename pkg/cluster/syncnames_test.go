@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
@@ -67,4 +68,40 @@ func FuzzParseSyncNames(f *testing.F) {
 			t.Errorf("%q needs %d of %q", text, n.Needed, n.Members)
 		}
 	})
+}
+
+func TestSyncNamesChange(t *testing.T) {
+	tests := []struct{ before, with, without string }{
+		{"", `FIRST 1 ("db1_k3f9")`, ""},
+		{`FIRST 1 ("db2")`, `FIRST 2 ("db2","db1_k3f9")`, `FIRST 1 ("db2")`},
+		{`FIRST 2 ("db1","db2")`, `FIRST 2 ("db2","db1_k3f9")`, `FIRST 1 ("db2")`},
+		{`FIRST 1 (db1_aaaa)`, `FIRST 1 ("db1_k3f9")`, ""},
+		{`FIRST 1 (db2, db3)`, `FIRST 1 ("db2","db3","db1_k3f9")`, `FIRST 1 ("db2","db3")`},
+		{`db2, db1`, `FIRST 1 ("db2","db1_k3f9")`, `FIRST 1 ("db2")`},
+		{`ANY 1 (db2, db3)`, `ANY 1 ("db2","db3","db1_k3f9")`, `ANY 1 ("db2","db3")`},
+		{`ANY 2 (db1, db3)`, `ANY 2 ("db3","db1_k3f9")`, `ANY 1 ("db3")`},
+		{`FIRST 1 ("we""ird")`, `FIRST 2 ("we""ird","db1_k3f9")`, `FIRST 1 ("we""ird")`},
+		{`FIRST 1 (*)`, `FIRST 1 ("*")`, `FIRST 1 ("*")`},
+	}
+	for _, tt := range tests {
+		before, err := cluster.ParseSyncNames(tt.before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := before.With("db1", "db1_k3f9").String(); got != tt.with {
+			t.Errorf("%s with db1: %s, expected %s", tt.before, got, tt.with)
+		}
+		if got := before.Without("db1").String(); got != tt.without {
+			t.Errorf("%s without db1: %s, expected %s", tt.before, got, tt.without)
+		}
+	}
+}
+
+func TestMemberName(t *testing.T) {
+	if got := cluster.MemberName("DB1", "k3f9"); got != "db1_k3f9" || !cluster.IsMember(got, "db1") {
+		t.Errorf("got %s", got)
+	}
+	if long := strings.Repeat("h", 60); cluster.MemberName(long, "k3f9") != long {
+		t.Error("a name that PostgreSQL would cut")
+	}
 }

@@ -1,0 +1,108 @@
+package cluster_test
+
+import (
+	"encoding/binary"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+)
+
+// opened gives a server the first record of a timeline, as the given promotion wrote it.
+func opened(s *cluster.Server, t cluster.Timeline, promotion byte) {
+	record := make([]byte, 40)
+	binary.LittleEndian.PutUint32(record, 40)
+	record[30] = promotion
+	s.Data.Openings[t] = record
+}
+
+// stopped makes a server lie still, with its last checkpoint at a position.
+func stopped(s *cluster.Server, t cluster.Timeline, position string) {
+	down(s)
+	s.Data.State, s.Data.Timeline, s.Data.Checkpoint = "shut down", t, lsn(position)
+}
+
+func TestKin(t *testing.T) {
+	row := cluster.Epoch{Epoch: 1, Master: "db2", Nonce: "n", Timeline: 2, Fork: lsn("0/5000100")}
+	fork := func(t cluster.Timeline, at string) cluster.Fork { return cluster.Fork{Parent: t, At: lsn(at)} }
+	tests := []struct {
+		name               string
+		change             func(old, master *cluster.Server) // old is db1 and stopped on timeline 1, master is db2 on timeline 2 since 0/5000100
+		own, theirs        []cluster.Epoch
+		diverged, unproven string
+		fork               cluster.Fork
+		ownWAL             []cluster.Fork
+	}{
+		{name: "a master that stopped before the fork: nothing but WAL past the fork can part them", fork: fork(1, "0/5000100"), ownWAL: []cluster.Fork{fork(1, "0/5000100")}},
+		{name: "on one timeline", change: func(old, master *cluster.Server) {
+			master.SQL.Timeline = 1
+		}, fork: fork(1, "0/6000000")},
+		{name: "on one timeline, ahead", change: func(old, master *cluster.Server) {
+			stopped(old, 1, "0/7000000")
+			master.SQL.Timeline, master.SQL.AskedAgain = 1, true
+		}, diverged: "ahead of db2 (0/7000000 against 0/6000000)", fork: fork(1, "0/6000000"), ownWAL: []cluster.Fork{fork(1, "0/6000000")}},
+		{name: "both promoted, each to a number of its own", change: func(old, _ *cluster.Server) {
+			stopped(old, 3, "0/5100000")
+			old.Data.Histories[3] = cluster.History{fork(1, "0/5000050")}
+		}, diverged: "it left timeline 1 at 0/5000050, db2 did not", fork: fork(1, "0/5000050"), ownWAL: []cluster.Fork{fork(3, "0/5000050")}},
+		{name: "promoted later than the master was", change: func(old, _ *cluster.Server) {
+			stopped(old, 3, "0/5100000")
+			old.Data.Histories[3] = cluster.History{fork(1, "0/5000200")}
+		}, diverged: "db2 at 0/5000100 already", fork: fork(1, "0/5000100"), ownWAL: []cluster.Fork{fork(1, "0/5000100"), fork(3, "0/5000200")}},
+		{name: "both promoted at one position to one number", change: func(old, master *cluster.Server) {
+			stopped(old, 2, "0/5100000")
+			old.Data.Histories[2] = master.Data.Histories[2]
+			opened(old, 2, 'a')
+			opened(master, 2, 'b')
+		}, diverged: "it opened timeline 2 by a promotion of its own", fork: fork(1, "0/5000100"), ownWAL: []cluster.Fork{fork(2, "0/5000100")}},
+		{name: "both promoted at one position to one number, killed before the first checkpoint", change: func(old, master *cluster.Server) {
+			old.Data.Histories[2] = master.Data.Histories[2]
+			opened(old, 2, 'a')
+			opened(master, 2, 'b')
+		}, unproven: "that its timeline 2 is the one of db2 is not proven", fork: fork(2, "0/6000000"), ownWAL: []cluster.Fork{fork(1, "0/5000100")}},
+		{name: "a standby on the master's timeline, proven by its beginning", change: func(old, master *cluster.Server) {
+			stopped(old, 2, "0/5100000")
+			old.Data.Histories[2] = master.Data.Histories[2]
+			opened(old, 2, 'a')
+			opened(master, 2, 'a')
+		}, fork: fork(2, "0/6000000")},
+		{name: "the beginning is gone", change: func(old, master *cluster.Server) {
+			stopped(old, 2, "0/5100000")
+			old.Data.Histories[2] = master.Data.Histories[2]
+			opened(old, 2, 'a')
+		}, unproven: "the WAL of its beginning is gone", fork: fork(2, "0/6000000")},
+		{name: "the beginning is gone, a row proves it", change: func(old, master *cluster.Server) {
+			stopped(old, 2, "0/5100000")
+			old.Data.Histories[2] = master.Data.Histories[2]
+		}, own: []cluster.Epoch{row}, theirs: []cluster.Epoch{row}, fork: fork(2, "0/6000000")},
+		{name: "the row is another one", change: func(old, master *cluster.Server) {
+			stopped(old, 2, "0/5100000")
+			old.Data.Histories[2] = master.Data.Histories[2]
+		}, own: []cluster.Epoch{{Epoch: 1, Master: "db1", Nonce: "m", Timeline: 2, Fork: lsn("0/5000100")}}, theirs: []cluster.Epoch{row},
+			diverged: "its row of epoch 1 was written by another promotion", unproven: "not proven", fork: fork(2, "0/6000000")},
+		{name: "it has the history of a timeline that it has not reached", change: func(old, master *cluster.Server) {
+			old.Data.Histories[2] = master.Data.Histories[2]
+		}, fork: fork(2, "0/6000000"), ownWAL: []cluster.Fork{fork(1, "0/5000100")}},
+		{name: "another cluster", change: func(old, _ *cluster.Server) { old.Data.SystemID = 8 }, unproven: "it is another cluster"},
+		{name: "no data", change: func(old, _ *cluster.Server) { old.Data = nil }, unproven: "it has no data"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			snap := region(2)
+			old, master := &snap.Servers[0], &snap.Servers[1]
+			promote(master, "0/6000000")
+			stopped(old, 1, "0/5000100")
+			if tt.change != nil {
+				tt.change(old, master)
+			}
+			k := old.KinTo(master, tt.own, tt.theirs)
+			if !strings.Contains(k.Diverged, tt.diverged) || (tt.diverged == "") != (k.Diverged == "") || !strings.Contains(k.Unproven, tt.unproven) || (tt.unproven == "") != (k.Unproven == "") {
+				t.Errorf("diverged %q, unproven %q", k.Diverged, k.Unproven)
+			}
+			if k.Fork != tt.fork || !slices.Equal(k.Own, tt.ownWAL) {
+				t.Errorf("fork %v, own WAL %v", k.Fork, k.Own)
+			}
+		})
+	}
+}
