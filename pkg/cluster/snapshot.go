@@ -77,6 +77,7 @@ type Server struct {
 	MasterFile *string   // content of /pitrix/run/pg_master; nil: no such file
 	Disk       *Disk     // the file system of the data directory
 	Data       *DataDir  // what lies on disk, readable whether or not PostgreSQL runs
+	Asides     []Aside   // what renewals of the data directory set aside, their sizes not counted
 	SQL        *Instance // what the running server says of itself; nil: it could not be asked
 	SQLFailure *Failure  // why it could not be asked
 }
@@ -87,6 +88,8 @@ type Disk struct{ Total, Free int64 }
 // DataDir is what the files of a data directory say. They are written at checkpoints: the server may be further.
 type DataDir struct {
 	Path       string
+	Missing    bool     // it is not there, as a renewal of it has not come to its end: to be renewed again
+	Renewed    *Renewed // the mark of a renewal; nil: none
 	Port       int      // 0 unknown
 	Postmaster *Process // nil: not known
 	SystemID   uint64
@@ -95,6 +98,25 @@ type DataDir struct {
 	Checkpoint LSN
 	Histories  map[Timeline]History // by the timeline that they lead to
 	Openings   map[Timeline][]byte  // the first WAL record of a timeline, as it lies in pg_wal
+}
+
+// Renewed is the mark that a renewal leaves in a data directory as its last act: it is a copy of the master's history. A copy
+// of that server would bring the mark along, so it says whose it is.
+type Renewed struct {
+	Method   string   `json:"method"` // "rewind" or "clone"
+	Host     string   `json:"host"`   // whose data directory was renewed
+	Master   string   `json:"master"`
+	SystemID uint64   `json:"system_id,string"`
+	Timeline Timeline `json:"timeline"`
+	Stamp    string   `json:"stamp"`
+}
+
+// Aside is what a renewal set aside: DATADIR.pgctl-STAMP.
+type Aside struct {
+	Path  string
+	Bytes int64 // with what belongs to it in tablespaces; 0 not counted
+	Made  time.Time
+	What  string // "data", a whole data directory, or "wal", the WAL past a fork
 }
 
 // Process is the postmaster named by postmaster.pid.

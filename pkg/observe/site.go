@@ -37,7 +37,7 @@ const atOnce = 512
 
 func (s *Site) postgres() postgres.Settings {
 	c := s.Config.Postgres
-	return postgres.Settings{DataDir: c.DataDir, Port: c.Port, OSUser: c.OSUser, User: c.User, DBName: c.DBName, Service: c.Service}
+	return postgres.Settings{DataDir: c.DataDir, Port: c.Port, OSUser: c.OSUser, User: c.User, DBName: c.DBName, BinDir: c.BinDir, Service: c.Service}
 }
 
 func (s *Site) pgpool() pgpool.Settings {
@@ -119,7 +119,7 @@ func (s *Site) assemble(scope Scope, byHost map[string]visit) cluster.Snapshot {
 		v := byHost[server.Host]
 		snap.Servers = append(snap.Servers, cluster.Server{
 			Common: v.common, Zone: server.Zone, Service: v.postgres, MasterFile: v.masterFile,
-			Disk: v.facts.Disk, Data: v.facts.Data, SQL: v.instance, SQLFailure: v.sqlFailure,
+			Disk: v.facts.Disk, Data: v.facts.Data, Asides: v.facts.Asides, SQL: v.instance, SQLFailure: v.sqlFailure,
 		})
 	}
 	if scope == ServersOnly {

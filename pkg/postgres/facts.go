@@ -3,6 +3,7 @@ package postgres
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -16,6 +17,8 @@ type Facts struct {
 	Data *cluster.DataDir // nil: there is no one data directory
 	None string           // why there is none; "" when there is one, or the answer did not come
 	Disk *cluster.Disk
+	// Asides are the paths and moments of what was set aside; their sizes are slow to count.
+	Asides []cluster.Aside
 }
 
 // ParseFacts reads what pg_facts printed. A fact that cannot be read is left unknown and told by the error; the others are
@@ -45,6 +48,17 @@ func ParseFacts(output string) (Facts, error) {
 // read takes one fact.
 func (f *Facts) read(name string, value []string) (err error) {
 	switch {
+	case name == "missing" && len(value) == 0:
+		f.Data.Missing = true
+	case name == "aside" && len(value) >= 2:
+		aside, err := parseAside(value[0], strings.Join(value[1:], " "))
+		if err != nil {
+			return err
+		}
+		f.Asides = append(f.Asides, aside)
+	case name == "renewed" && len(value) > 0:
+		f.Data.Renewed = &cluster.Renewed{}
+		return json.Unmarshal([]byte(strings.Join(value, " ")), f.Data.Renewed)
 	case name == "port" && len(value) == 0: // not running, and not configured
 	case name == "port" && len(value) == 1:
 		f.Data.Port, err = strconv.Atoi(value[0])

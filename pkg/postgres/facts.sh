@@ -16,6 +16,7 @@ pg_facts() {
     return
   fi
   echo "data_dir $pgdata"
+  [ -d "$pgdata" ] || echo missing
   if pg_alive "$pgdata"; then
     stat=${line##*) }
     echo "postmaster $pgpid ${stat%% *}"
@@ -23,6 +24,10 @@ pg_facts() {
     echo "postmaster ${pgpid:-0} gone"
   fi
   echo "port $pgport"
+  [ -f "$pgdata/pgctl.renewed" ] && echo "renewed $(head -c 1024 "$pgdata/pgctl.renewed" | head -n 1)"
+  for aside in "$(readlink -f "$pgdata")".pgctl-[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]T[0-9][0-9][0-9][0-9][0-9][0-9]Z; do
+    if [ -f "$aside/PG_VERSION" ]; then echo "aside data $aside"; elif [ -d "$aside" ]; then echo "aside wal $aside"; fi
+  done
   [ -r "$pgdata/global/pg_control" ] && echo "control $(od -An -v -tx1 -N 80 "$pgdata/global/pg_control" | tr -d ' \n')"
   wal=$pgdata/pg_wal
   [ -d "$wal" ] || wal=$pgdata/pg_xlog
@@ -38,6 +43,7 @@ pg_facts() {
     done <"$file"
     [ -n "$at" ] && pg_opening "$timeline" "$at"
   done
+  [ -d "$pgdata" ] || pgdata=${pgdata%/*} # its file system
   df -Pk "$pgdata" | awk 'NR == 2 { print "disk", $2, $4 }'
 }
 

@@ -3,13 +3,20 @@
 # pgsock, pglisten. Fails, with the reason in pgwhy, when there is none or more than one.
 pg_locate() {
   pgdata=$1 pgport=$2 pgpid='' pgsock='' pglisten='' pgwhy=''
-  if [ -z "$pgdata" ] && [ -f /opt/postgresql/data/PG_VERSION ]; then
+  if [ -z "$pgdata" ] && { [ -f /opt/postgresql/data/PG_VERSION ] || pg_unfinished /opt/postgresql/data; }; then
     pgdata=/opt/postgresql/data
   fi
   if [ -z "$pgdata" ]; then
     all='' running='' configured=''
     for dir in /var/lib/postgresql/*/*; do
-      [ -f "$dir/PG_VERSION" ] || continue
+      case $dir in
+      *.pgctl-rewinding | *.pgctl-new | *.pgctl-copying)
+        dir=${dir%.pgctl-*}
+        case " $all " in *" $dir "*) continue ;; esac
+        ;;
+      *.pgctl-*) continue ;; # set aside
+      *) [ -f "$dir/PG_VERSION" ] || continue ;;
+      esac
       all="$all $dir"
       [ -d "/etc/postgresql/${dir#/var/lib/postgresql/}" ] && configured="$configured $dir" # not a copy that was moved aside
       pg_alive "$dir" && running="$running $dir"
@@ -23,7 +30,7 @@ pg_locate() {
     done
   fi
   if [ -n "$pgwhy" ]; then return 1; fi
-  if [ -z "$pgdata" ] || [ ! -d "$pgdata" ]; then
+  if [ -z "$pgdata" ] || { [ ! -d "$pgdata" ] && ! pg_unfinished "$pgdata"; }; then
     pgwhy="no PostgreSQL data directory on this host${pgdata:+: $pgdata}"
     return 1
   fi
@@ -39,6 +46,12 @@ pg_locate() {
     } <"$pgdata/postmaster.pid"
     pgport=${pgport:-$port}
   fi
+}
+
+# pg_unfinished DATA_DIR tells whether a renewal of it was broken off: the directory itself may not be there then.
+pg_unfinished() {
+  set -- "$(readlink -f "$1" || echo "$1")"
+  [ -e "$1.pgctl-rewinding" ] || [ -e "$1.pgctl-new" ] || [ -e "$1.pgctl-copying" ]
 }
 
 # pg_alive DATA_DIR tells whether the process of its postmaster.pid exists and is PostgreSQL's.

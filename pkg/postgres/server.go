@@ -16,6 +16,7 @@ type Settings struct {
 	OSUser  string // default "postgres"
 	User    string // the PostgreSQL role, default "postgres"
 	DBName  string // default "postgres"
+	BinDir  string // its programs, default: those of the running postmaster, else by the data directory's version
 	Service string // default: Debian's instance unit for a Debian cluster, else "postgresql"
 }
 

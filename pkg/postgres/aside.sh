@@ -1,0 +1,41 @@
+# Lists and removes what renewals set aside. Arguments: the data directory, then nothing, or the directory to be removed.
+set -eu
+data=$(readlink -f -- "$1")
+
+# outside DIR lists what belongs to DIR in the tablespaces and the directory of the WAL: by its links, and by those of the data directory.
+outside() {
+  for link in "$1"/pg_tblspc/[0-9]* "$1/pg_wal" "$1/pg_xlog" "$data"/pg_tblspc/[0-9]* "$data/pg_wal" "$data/pg_xlog"; do
+    [ -L "$link" ] || continue
+    place=$(readlink "$link")
+    place=${place%/pgctl-*}/pgctl-${1##*.pgctl-}
+    if [ -d "$place" ] && [ ! -L "$place" ]; then echo "$place"; fi
+  done | sort -u
+}
+
+is_aside() {
+  case $1 in "$data".pgctl-[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]T[0-9][0-9][0-9][0-9][0-9][0-9]Z) [ -d "$1" ] && [ ! -L "$1" ] ;; *) return 1 ;; esac
+}
+
+if [ $# -eq 1 ]; then
+  for dir in "$data".pgctl-*; do
+    is_aside "$dir" || continue
+    what=wal
+    [ ! -f "$dir/PG_VERSION" ] || what=data
+    { echo "$dir"; outside "$dir"; } | tr '\n' '\0' | du -skc --files0-from=- | awk -v what="$what" -v dir="$dir" 'END { print "aside", what, $1, dir }'
+  done
+  exit 0
+fi
+
+dir=$2
+[ -e "$dir" ] || [ -L "$dir" ] || exit 0
+is_aside "$dir" || { echo "$dir is not what pgctl set aside beside $data" >&2; exit 1; }
+for process in /proc/[0-9]*; do
+  case $(readlink "$process/cwd" 2>/dev/null) in
+  "$dir" | "$dir"/*)
+    echo "process ${process#/proc/} works in $dir" >&2
+    exit 1
+    ;;
+  esac
+done
+outside "$dir" | while read -r place; do rm -rf --one-file-system -- "$place"; done
+rm -rf --one-file-system -- "$dir"
