@@ -14,8 +14,8 @@ import (
 	"github.com/pgctl/pgctl/pkg/remote"
 )
 
-// ErrWALGone is returned when the WAL at the position is not there any more, so that nothing can be said of what follows.
-var ErrWALGone = errors.New("the WAL is gone")
+// ErrWALGone is returned when the segment that a tail begins in is not there, so that nothing can be said of what follows.
+var ErrWALGone = errors.New("it has been removed, or was never written")
 
 // errLimit is returned by segments when there is more WAL than the host was asked for.
 var errLimit = errors.New("more WAL than was asked for")
@@ -32,9 +32,9 @@ var tailScript string
 func (s *Server) Tail(ctx context.Context, dataDir string, t cluster.Timeline, from cluster.LSN) (cluster.Tail, error) {
 	tail, err := s.tail(ctx, dataDir, t, from, tailLimit)
 	if err != nil {
-		return cluster.Tail{From: from, End: from}, fmt.Errorf("%s: cannot read the WAL of timeline %d past %s: %w", s.host.Name(), t, from, err)
+		err = fmt.Errorf("%s: cannot read the WAL of timeline %d past %s: %w", s.host.Name(), t, from, err)
 	}
-	return tail, nil
+	return tail, err
 }
 
 func (s *Server) tail(ctx context.Context, dataDir string, t cluster.Timeline, from cluster.LSN, limit int) (cluster.Tail, error) {
@@ -99,7 +99,7 @@ func (s *segments) begin(from cluster.LSN) error {
 	case "none":
 		return errors.New(cluster.Printable(rest))
 	case "gone":
-		return fmt.Errorf("%w: there is no %s", ErrWALGone, cluster.Printable(rest))
+		return fmt.Errorf("there is no %s: %w", cluster.Printable(rest), ErrWALGone)
 	}
 	size, err := strconv.ParseUint(rest, 10, 32)
 	if word != "size" || err != nil || size < 1<<20 || size > 1<<30 || size&(size-1) != 0 {
