@@ -108,10 +108,15 @@ func segmentsOf(b *walBuilder, t cluster.Timeline) map[string][]byte {
 func TestTailOverSegments(t *testing.T) {
 	const from = 0xFFF00000 // the last segment below the next upper half
 	b := newWAL(from)
-	for range 5 {
+	later := cluster.Tail{}
+	for i := range 5 {
+		if i == 3 { // in the middle of the second segment
+			later.From = b.at
+		}
 		b.record(21, 0, make([]byte, testSegment/2))
 		b.commit(1)
 	}
+	later.End, later.Transactions = b.at, 2
 	files := segmentsOf(b, 1)
 	if len(files) != 3 || files["000000010000000100000000"] == nil {
 		t.Fatalf("%d segments", len(files))
@@ -125,6 +130,7 @@ func TestTailOverSegments(t *testing.T) {
 		}
 	}
 	check(t, walDir(t, testSegment, files), whole, tailLimit)
+	check(t, walDir(t, testSegment, files), later, tailLimit)
 	t.Run("the last one is partial", func(t *testing.T) {
 		files := segmentsOf(b, 1)
 		files["000000010000000100000001.partial"] = files["000000010000000100000001"]
@@ -197,7 +203,7 @@ func TestReadTailRefuses(t *testing.T) {
 	for _, text := range []string{
 		"", "size", "size 1048577\n", "size 4096\n", "size many\n", "segment 000000010000000000000030 8192\n",
 		size, size + segment, size + segment + wal[:4000], size + "segment 000000010000000000000031 8192\n" + wal + "end\n",
-		size + "segment 000000010000000000000030 1048577\n", size + "segment 000000010000000000000030 -1\n", size + "nonsense\n",
+		size + "segment 000000010000000000000030 1056768\n" + wal + strings.Repeat("\x00", testSegment), size + "segment 000000010000000000000030 -1\n", size + "nonsense\n",
 		size + strings.Repeat("x", 5000), "none there is\n",
 	} {
 		if tail, err := readTail(strings.NewReader(text), 1, 0x3000000); err == nil {

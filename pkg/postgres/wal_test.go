@@ -196,6 +196,11 @@ func TestWAL(t *testing.T) {
 			return page
 		}, 0},
 		{"a first record that names a later one", page, func(b *walBuilder) cluster.LSN { b.previous = page * 2; b.commit(1); return page }, 0},
+		{"a first record that names itself", page, func(b *walBuilder) cluster.LSN {
+			b.previous = page + shortHeader
+			b.commit(1)
+			return page
+		}, 0},
 		{"a page of the segment's earlier use", page, func(b *walBuilder) cluster.LSN {
 			b.commit(1)
 			b.fill(0)
@@ -296,6 +301,30 @@ func TestWALFrom(t *testing.T) {
 	b.wal[0], b.wal[1] = 0x7E, 0xD0
 	if tail, err := b.tail(page); err == nil {
 		t.Errorf("WAL of PostgreSQL 9.4: %+v", tail)
+	}
+}
+
+// TestWALPages changes one byte of the header of the second page, which begins a segment.
+func TestWALPages(t *testing.T) {
+	for name, at := range map[string]int{
+		"version": 0, "unknown flag": 3, "timeline": 4, "address": 10, "size of a segment": 34, "size of a page": 37,
+	} {
+		b := newWAL(0x3100000 - pageSize)
+		b.fill(0)
+		end := b.at
+		b.commit(1)
+		b.wal[pageSize+at] ^= 0x80
+		if tail, err := b.tail(b.from); err != nil || tail.End != end {
+			t.Errorf("another %s: %+v, %v", name, tail, err)
+		}
+	}
+	b := newWAL(0x3000000) // a long header where a short one belongs
+	b.fill(0)
+	end := b.at
+	b.commit(1)
+	b.wal[pageSize+2] |= pageLong
+	if tail, err := b.tail(b.from); err != nil || tail.End != end {
+		t.Errorf("long header: %+v, %v", tail, err)
 	}
 }
 
