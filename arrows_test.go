@@ -26,7 +26,7 @@ var mayImport = map[string][]string{
 	"pkg/observe":               {"pkg/nodes", "pkg/cluster", "pkg/remote", "pkg/service", "pkg/postgres", "pkg/pgpool"},
 	"pkg/plan":                  {},
 	"pkg/failover":              {"pkg/cluster", "pkg/plan", "pkg/observe", "pkg/postgres", "pkg/pgpool", "pkg/service", "pkg/remote", "pkg/nodes"},
-	"cmd/pgctl":                 {"pkg/nodes", "pkg/cluster", "pkg/remote", "pkg/observe", "pkg/pgpool", "pkg/plan", "pkg/failover"},
+	"cmd/pgctl":                 {"pkg/nodes", "pkg/cluster", "pkg/remote", "pkg/observe", "pkg/postgres", "pkg/pgpool", "pkg/plan", "pkg/failover"},
 	"internal/lab":              {},
 	"internal/lab/labctl":       {"internal/lab"},
 }

@@ -59,6 +59,10 @@ type change struct {
 	accept   []string          // risks that the operator takes
 	lockOn   []string          // hosts that hold the region's lock
 	left     map[string]string // hosts that the plan leaves out, and why
+	// still is asked before every step whether the plan still applies to the servers as they are; nil: the master is the plan's.
+	still func(snap cluster.Snapshot, p plan.Plan, accept []string) error
+	// undo is the plan that takes back what a stopped run has begun, false where there is none; nil: never.
+	undo func(stopped *plan.Stopped) (plan.Plan, bool)
 }
 
 // changeDoc is the document of a change (docs/json.md).
@@ -115,6 +119,9 @@ func (a *app) apply(ctx context.Context, command string, c change, o changeOpts)
 	defer lock.Release()
 	runner.Guard = a.guard(c, lock)
 	errRun := a.runPlan(ctx, runner, c, &doc)
+	if errRun != nil && c.undo != nil {
+		errRun = a.takeBack(ctx, runner, c, errRun)
+	}
 	if chatty != a {
 		errRun = cmp.Or(errRun, a.print(doc, nil))
 	}
@@ -126,23 +133,27 @@ func (a *app) finished(c change, o changeOpts) error {
 	if o.dryRun {
 		return nil
 	}
-	if old, _, err := plan.Unfinished(journalPath(c)); err != nil || old == nil {
+	if old, _, err := plan.Unfinished(journalPath(c.plan.Name)); err != nil || old == nil {
 		return err
 	}
-	return os.Remove(journalPath(c))
+	return os.Remove(journalPath(c.plan.Name))
 }
 
-func journalPath(c change) string {
-	return filepath.Join(stateDir, "journal", strings.ReplaceAll(c.plan.Name, " ", "-")+".json")
+func journalPath(name string) string {
+	return filepath.Join(stateDir, "journal", strings.ReplaceAll(name, " ", "-")+".json")
 }
 
 // guard looks again before every step: the lock is held, and the master is as certain as it was, and the same.
 func (a *app) guard(c change, lock *failover.Lock) func(context.Context, plan.Plan) error {
+	still := c.still
+	if still == nil {
+		still = failover.StillMaster
+	}
 	return func(ctx context.Context, p plan.Plan) error {
 		if err := lock.Err(); err != nil {
 			return err
 		}
-		return failover.StillMaster(c.site.Snapshot(ctx, observe.ServersOnly), p, c.accept)
+		return still(c.site.Snapshot(ctx, observe.ServersOnly), p, c.accept)
 	}
 }
 
@@ -152,7 +163,7 @@ func (a *app) runner(c change) *plan.Runner {
 
 // runPlan runs the plan with its journal, reports each step on stderr, and turns a stop into an exit code.
 func (a *app) runPlan(ctx context.Context, runner *plan.Runner, c change, doc *changeDoc) error {
-	path := journalPath(c)
+	path := journalPath(c.plan.Name)
 	if old, done, err := plan.Unfinished(path); err != nil {
 		return err
 	} else if old != nil {
@@ -192,6 +203,36 @@ func (a *app) runPlan(ctx context.Context, runner *plan.Runner, c change, doc *c
 		return err
 	}
 	return &exitError{code: exitPartway, err: err, hint: hint}
+}
+
+// takeBack runs the plan that undoes what a stopped run has begun, also when it was interrupted: the region must not be left as it is.
+func (a *app) takeBack(ctx context.Context, runner *plan.Runner, c change, errRun error) error {
+	var stopped *plan.Stopped
+	if !errors.As(errRun, &stopped) || !stopped.Changed {
+		return errRun
+	}
+	back, ok := c.undo(stopped)
+	if !ok {
+		return errRun
+	}
+	fmt.Fprintf(a.err, "pgctl: error: %v\npgctl: going back\n", stopped)
+	runner.Journal = nil
+	runner.Report = func(s plan.Step, state plan.State, err error) {
+		fmt.Fprintf(a.err, " back  %s: %s: %s\n", s.Host, s.Text, state)
+		if err != nil {
+			fmt.Fprintf(a.err, "       %v\n", err)
+		}
+	}
+	if err := runner.Run(context.WithoutCancel(ctx), back); err != nil {
+		return &exitError{code: exitPartway, err: fmt.Errorf("%w; and going back did not come to its end: %w", stopped, err), hint: "pgctl overview, then run it again"}
+	}
+	if err := os.Remove(journalPath(c.plan.Name)); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return &exitError{code: exitFailed, err: fmt.Errorf("%w; everything is as it was before", stopped), hint: "see to the reason, then run it again"}
 }
 
 // leftOut: hosts that were not reached are work that is left.

@@ -10,7 +10,6 @@ import (
 	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/failover"
 	"github.com/pgctl/pgctl/pkg/observe"
-	"github.com/pgctl/pgctl/pkg/pgpool"
 )
 
 func newPgpoolCmd(a *app) *cobra.Command {
@@ -135,21 +134,10 @@ func (a *app) pgpoolSync(ctx context.Context, command string, opts changeOpts) e
 	if len(snap.Pools) == 0 {
 		return noPools(a.confDir)
 	}
-	cfg := site.Config.Pgpool
-	settings := pgpool.Settings{Conf: cfg.Conf, Service: cfg.Service, User: cfg.User, DBName: cfg.DBName}
-	p, left, err := failover.PoolSync(snap, cluster.Diagnose(snap), settings, opts.accept)
+	p, left, err := failover.PoolSync(snap, cluster.Diagnose(snap), poolSettings(site), opts.accept)
 	if err != nil {
 		return err
 	}
-	pools := &failover.Pools{
-		Hosts: site.Hosts, Settings: settings, Timeout: a.timeout, Stamp: a.now().UTC().Format("20060102T150405Z"),
-		Warn: func(host, message string) { fmt.Fprintf(a.err, "pgctl: warning: %s: %s\n", host, message) },
-	}
-	c := change{plan: p, handlers: pools.Handlers(), site: site, accept: opts.accept, left: left}
-	for _, s := range snap.Servers {
-		if s.Reached() {
-			c.lockOn = append(c.lockOn, s.Host)
-		}
-	}
+	c := change{plan: p, handlers: a.pools(site).Handlers(), site: site, accept: opts.accept, left: left, lockOn: lockHosts(snap)}
 	return a.apply(ctx, command, c, opts)
 }

@@ -162,3 +162,13 @@ func (srv *Server) position() LSN {
 	_, p := srv.furthest()
 	return p
 }
+
+// RenewedFrom tells whether the server's data is a copy of the master's that was not started since, by its mark.
+func (srv *Server) RenewedFrom(master *Server) bool {
+	return srv.Data != nil && srv.Data.Renewed.Of(srv.Host, master.Host, master.systemID(), master.SQL.Timeline) && srv.newest() <= master.SQL.Timeline
+}
+
+// Of tells whether the mark is the one of this host's copy of that master.
+func (r *Renewed) Of(host, master string, systemID uint64, t Timeline) bool {
+	return r != nil && r.Host == host && r.Master == master && r.SystemID == systemID && r.Timeline == t
+}

@@ -162,6 +162,7 @@ type Walsender struct {
 // Slot is a replication slot.
 type Slot struct {
 	Name     string
+	Physical bool // of a standby; false: of logical decoding
 	Active   bool
 	Retained int64  // bytes of WAL kept for it
 	Status   string // wal_status from PostgreSQL 13 on: "reserved", "extended", "unreserved", "lost"; "" before

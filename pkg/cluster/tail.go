@@ -13,3 +13,21 @@ type Tail struct {
 
 // Bytes is how much WAL that is.
 func (t Tail) Bytes() int64 { return t.From.Behind(t.End) }
+
+// And adds up the tails of two timelines of one server.
+func (t Tail) And(other Tail) Tail {
+	if t == (Tail{}) {
+		return other
+	}
+	sum := t
+	sum.End += LSN(other.Bytes())
+	sum.Transactions += other.Transactions
+	sum.More = t.More || other.More
+	if sum.First.IsZero() {
+		sum.First = other.First
+	}
+	if !other.Last.IsZero() {
+		sum.Last = other.Last
+	}
+	return sum
+}

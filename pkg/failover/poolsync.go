@@ -118,9 +118,6 @@ func alone(snap cluster.Snapshot, master *cluster.Server) bool {
 	return others && !same
 }
 
-// RiskUnfencedMaster is accepted by --accept=unfenced-master: a server that could not be asked may be a master too.
-const RiskUnfencedMaster = "unfenced-master"
-
 func noMaster(d cluster.Diagnosis) string {
 	for _, f := range d.Findings {
 		if f.Code == cluster.NoMaster || f.Code == cluster.SplitBrain {

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/remote"
 )
 
 // Facts is what the files of a server say, PostgreSQL running or not.
@@ -19,6 +21,15 @@ type Facts struct {
 	Disk *cluster.Disk
 	// Asides are the paths and moments of what was set aside; their sizes are slow to count.
 	Asides []cluster.Aside
+}
+
+// Facts asks for the facts of the files alone.
+func (s *Server) Facts(ctx context.Context) (Facts, error) {
+	out, err := s.host.Run(ctx, remote.Script(Script()+"\npg_locate \"$1\" \"$2\"\npg_facts\nexit 0", s.settings.DataDir, s.settings.PortText()))
+	if err != nil {
+		return Facts{}, err
+	}
+	return ParseFacts(string(out.Stdout))
 }
 
 // ParseFacts reads what pg_facts printed. A fact that cannot be read is left unknown and told by the error; the others are

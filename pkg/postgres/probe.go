@@ -79,6 +79,7 @@ type answer struct {
 	} `json:"standbys"`
 	Slots []struct {
 		SlotName  string `json:"slot_name"`
+		SlotType  string `json:"slot_type"`
 		Active    bool   `json:"active"`
 		Retained  int64  `json:"retained"`
 		WALStatus string `json:"wal_status"` // from 13 on
@@ -120,7 +121,7 @@ func parseProbe(version string, first, second []byte) (*cluster.Instance, error)
 		})
 	}
 	for _, s := range a.Slots {
-		in.Slots = append(in.Slots, cluster.Slot{Name: s.SlotName, Active: s.Active, Retained: s.Retained, Status: s.WALStatus})
+		in.Slots = append(in.Slots, cluster.Slot{Name: s.SlotName, Physical: s.SlotType == "physical", Active: s.Active, Retained: s.Retained, Status: s.WALStatus})
 	}
 	return in, nil
 }

@@ -66,6 +66,27 @@ func (s *Server) Checkpoint(ctx context.Context) error {
 	return err
 }
 
+// Checkpointed tells whether the last checkpoint of a master is younger than the given interval, such as "30 seconds", and of its present
+// timeline: pg_rewind believes nothing else.
+func (s *Server) Checkpointed(ctx context.Context, within string) (bool, error) {
+	v, err := s.scalar(ctx, `SELECT NOT pg_is_in_recovery() AND checkpoint_time > now() - $1::interval
+  AND timeline_id = CASE WHEN NOT pg_is_in_recovery() THEN ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END
+FROM pg_control_checkpoint()`, within)
+	return v == "t", err
+}
+
+// EndReceiver ends the standby's WAL receiver, which the startup process starts again. SIGTERM is the only way: pg_terminate_backend
+// refuses it.
+func (s *Server) EndReceiver(ctx context.Context) error {
+	rows, err := s.query(ctx, "SELECT pid FROM pg_stat_wal_receiver")
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	_, err = s.host.Run(ctx, remote.Script(`read -r line 2>/dev/null <"/proc/$1/stat" || exit 0
+case $line in *'(postgres)'*) kill -TERM "$1" ;; esac`, rows[0][0]))
+	return err
+}
+
 // Promote ends recovery. It returns when that has been asked for; whether it has come is InRecovery's to say. A replay that is paused
 // goes on first: up to 12 a promotion would wait for it for ever, while the receiver goes on.
 func (s *Server) Promote(ctx context.Context, dataDir string) error {

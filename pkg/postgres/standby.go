@@ -294,3 +294,9 @@ func (s *Server) put(ctx context.Context, dataDir string, want func(major int) [
 	}
 	return nil
 }
+
+// ForgetRenewal takes the mark of a renewal away: the server has run since, and is no bare copy any more.
+func (s *Server) ForgetRenewal(ctx context.Context, dataDir string) error {
+	_, err := s.host.Run(ctx, remote.Script(`rm -f "$1/pgctl.renewed"`, dataDir))
+	return err
+}

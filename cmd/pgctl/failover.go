@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/failover"
+	"github.com/pgctl/pgctl/pkg/observe"
+	"github.com/pgctl/pgctl/pkg/plan"
+)
+
+func newFailoverCmd(a *app) *cobra.Command {
+	var opts takeoverOpts
+	cmd := &cobra.Command{
+		Use:   "failover --to HOST",
+		Short: "By hand, when the master is gone: make a standby master, and show what would be lost",
+		Long: `failover makes a standby master when the old master is gone and nobody else decides. It shows the
+candidates, stops the old master where its host can be reached and has it start read-only from
+then on, has every standby that answers follow the candidate, promotes it, and moves the pools.
+
+It is refused (4) for a candidate that is behind another one, and for each risk that is not
+accepted: what is out of reach may still be a master, and may have transactions that nobody else
+has. Without --to it shows the candidates and changes nothing. The old master comes back by
+pgctl upmaster.`,
+		Example: "  pgctl failover\n  pgctl failover --to db2 --dry-run\n  pgctl failover --to db2 --accept=unfenced-master --accept=data-loss",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.failover(cmd.Context(), cmd.CommandPath(), opts)
+		},
+	}
+	opts.bind(cmd.Flags(), failover.RiskDataLoss, failover.RiskUnfencedMaster, failover.RiskNoSyncStandby)
+	cmd.Flags().StringVar(&opts.to, "to", "", "the `HOST` that is to become master")
+	return cmd
+}
+
+func (a *app) failover(ctx context.Context, command string, opts takeoverOpts) error {
+	if err := opts.check(); err != nil {
+		return usageError(command, err)
+	}
+	site, closeSite, err := a.site(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeSite()
+	snap, err := ask(ctx, site, observe.Everything)
+	if err != nil {
+		return err
+	}
+	candidates := failover.Candidates(snap)
+	if opts.to == "" {
+		if err := a.print(candidateDocs(candidates), func() error { return a.showCandidates(a.out, candidates) }); err != nil {
+			return err
+		}
+		return usageError(command, errors.New("--to HOST is needed: nobody but the operator chooses here"))
+	}
+	servers := a.servers(site)
+	begun, _, err := plan.Unfinished(journalPath("failover"))
+	if err != nil {
+		return err
+	}
+	t, err := servers.LookTakeover(ctx, snap, "", opts.to)
+	if err != nil {
+		return err
+	}
+	if err := a.showCandidates(a.err, candidates); err != nil {
+		return err
+	}
+	c := change{handlers: handlers(servers, a.pools(site)), site: site, accept: opts.accept, lockOn: lockHosts(snap), still: failover.StillTakeover, left: t.Left()}
+	o := failover.TakeoverOptions{To: opts.to, Accept: opts.accept, Nonce: token(26), Nodes: *site.Inventory, Pools: poolSettings(site)}
+	switch {
+	case begun != nil && begun.Facts["to"] == opts.to && t.Diagnosis.Master == opts.to:
+		c.plan = *begun // it is master already: what is left of that run
+	default:
+		if c.plan, err = failover.Failover(t, o); err != nil {
+			return err
+		}
+	}
+	return a.apply(ctx, command, c, opts.changeOpts)
+}
+
+// candidateDoc is one candidate in `failover -o json` without --to (docs/json.md).
+type candidateDoc struct {
+	Host        string  `json:"host"`
+	Timeline    *int    `json:"timeline"`
+	LSN         *string `json:"lsn"`
+	BehindBytes *int64  `json:"behind_bytes"`
+	Note        *string `json:"note"`
+}
+
+func candidateDocs(all []failover.Candidate) []candidateDoc {
+	docs := []candidateDoc{}
+	for _, c := range all {
+		doc := candidateDoc{Host: c.Host, Note: known(c.Note)}
+		if c.Timeline != 0 {
+			doc.Timeline, doc.LSN = new(int(c.Timeline)), new(c.Position.String())
+		}
+		if c.Note == "" {
+			doc.BehindBytes = new(c.Behind)
+		}
+		docs = append(docs, doc)
+	}
+	return docs
+}
+
+// showCandidates is the table of who could become master.
+func (a *app) showCandidates(w io.Writer, all []failover.Candidate) error {
+	t := table{header: []string{"CANDIDATE", "TIMELINE", "LSN", "BEHIND", "NOTE"}}
+	for _, c := range all {
+		row := []string{c.Host, "-", "-", "-", dash(c.Note)}
+		if c.Timeline != 0 {
+			row[1], row[2] = strconv.Itoa(int(c.Timeline)), c.Position.String()
+		}
+		if c.Note == "" {
+			row[3] = cluster.Size(c.Behind).String()
+		}
+		t.rows = append(t.rows, row)
+	}
+	return page{headline: "CANDIDATES", tables: []table{t}}.write(w)
+}

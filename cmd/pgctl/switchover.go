@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pgctl/pgctl/pkg/failover"
+	"github.com/pgctl/pgctl/pkg/observe"
+	"github.com/pgctl/pgctl/pkg/plan"
+)
+
+// takeoverOpts are the flags of switchover and failover.
+type takeoverOpts struct {
+	changeOpts
+	to string
+}
+
+func newSwitchoverCmd(a *app) *cobra.Command {
+	var opts takeoverOpts
+	cmd := &cobra.Command{
+		Use:   "switchover [--to HOST]",
+		Short: "Make another server master, as planned, without losing an acknowledged write",
+		Long: `switchover shuts the master down cleanly, sees that the candidate has its last record, promotes
+it, has every other standby and the old master follow it, and moves the pools. Until the promotion
+the way back is open: if something fails, the old master is started again.
+
+Without --to it takes the best standby: a synchronous one, the furthest. It is refused (4) when
+the change could not come to a good end.`,
+		Example: "  pgctl switchover --dry-run\n  pgctl switchover --to db2\n  pgctl switchover --to db2 --yes",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.switchover(cmd.Context(), cmd.CommandPath(), opts)
+		},
+	}
+	opts.bind(cmd.Flags(), failover.RiskUnfencedMaster)
+	cmd.Flags().StringVar(&opts.to, "to", "", "the `HOST` that is to become master")
+	return cmd
+}
+
+func (a *app) switchover(ctx context.Context, command string, opts takeoverOpts) error {
+	if err := opts.check(); err != nil {
+		return usageError(command, err)
+	}
+	site, closeSite, err := a.site(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeSite()
+	snap, err := ask(ctx, site, observe.Everything)
+	if err != nil {
+		return err
+	}
+	servers := a.servers(site)
+	begun, _, err := plan.Unfinished(journalPath("switchover"))
+	if err != nil {
+		return err
+	}
+	from, to, again := resume(begun, opts.to)
+	t, err := servers.LookTakeover(ctx, snap, from, to)
+	if err != nil {
+		return err
+	}
+	o := failover.TakeoverOptions{
+		To: opts.to, Accept: opts.accept, Incarnation: token(4), Nonce: token(26), Nodes: *site.Inventory, Pools: poolSettings(site),
+	}
+	if again != nil {
+		o.Incarnation = again["incarnation"]
+	}
+	if t.From != nil && t.From == t.To {
+		fmt.Fprintf(a.err, "pgctl: %s is the master already\n", t.To.Host)
+		return nil
+	}
+	c := change{handlers: handlers(servers, a.pools(site)), site: site, accept: opts.accept, lockOn: lockHosts(snap), still: failover.StillTakeover}
+	if begun != nil && t.Diagnosis.Master == "" && opts.to == begun.Facts["from"] {
+		c.plan = failover.Abort(t) // the way back, asked for
+		return a.apply(ctx, command, c, opts.changeOpts)
+	}
+	if c.plan, err = failover.Switchover(t, o); err != nil {
+		return err
+	}
+	c.left = t.Left()
+	c.undo = func(stopped *plan.Stopped) (plan.Plan, bool) { return failover.Abort(t), failover.MayGoBack(stopped) }
+	return a.apply(ctx, command, c, opts.changeOpts)
+}
+
+// resume says from which server an earlier run, whose journal is left, was to move the master, and where to; "" where there is none, or
+// where the operator asks for something else. What that run has done already is found by looking at the servers.
+func resume(begun *plan.Plan, to string) (from, candidate string, facts map[string]string) {
+	if begun == nil || to != "" && to != begun.Facts["to"] && to != begun.Facts["from"] {
+		return "", to, nil
+	}
+	return begun.Facts["from"], begun.Facts["to"], begun.Facts
+}

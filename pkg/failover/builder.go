@@ -1,0 +1,97 @@
+package failover
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/nodes"
+	"github.com/pgctl/pgctl/pkg/plan"
+)
+
+// builder puts the steps of a plan together. Its args go into every step.
+type builder struct {
+	plan *plan.Plan
+	args map[string]string
+}
+
+// arg is one argument of a step of its own.
+type arg struct{ key, value string }
+
+func with(key, value string) arg { return arg{key, value} }
+
+// step adds a step. Host and verb are its ID, and a number where that is done to the host again.
+func (b builder) step(verb, host, text, why string, own ...arg) {
+	args := maps.Clone(b.args)
+	for _, a := range own {
+		args[a.key] = a.value
+	}
+	id, n := host+"/"+verb, 1
+	for slices.ContainsFunc(b.plan.Steps, func(s plan.Step) bool { return s.ID == id }) {
+		n++
+		id = fmt.Sprintf("%s/%s-%d", host, verb, n)
+	}
+	b.plan.Steps = append(b.plan.Steps, plan.Step{ID: id, Verb: verb, Host: host, Args: args, Text: text, Why: why})
+}
+
+// masterFiles has the given servers' file name the master, where the site keeps such a file.
+func (b builder) masterFiles(snap cluster.Snapshot, master string, hosts ...string) {
+	if !slices.ContainsFunc(snap.Servers, func(s cluster.Server) bool { return s.MasterFile != nil }) {
+		return
+	}
+	for _, host := range hosts {
+		b.step(verbMasterFile, host, "write "+master+" into "+MasterFile, "", with("master", master))
+	}
+}
+
+// slotOf is the slot that a server uses on its master, where the site uses slots: the name of a slot is the host's.
+func slotOf(snap cluster.Snapshot, host string) string {
+	for _, s := range snap.Servers {
+		if s.SQL == nil {
+			continue
+		}
+		for _, slot := range s.SQL.Slots {
+			if slot.Physical {
+				return slotName(host)
+			}
+		}
+	}
+	return ""
+}
+
+// slotName is a host's name in what a slot's name may have: lower-case letters, digits and underscores.
+func slotName(host string) string {
+	return strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
+			return c
+		}
+		return '_'
+	}, strings.ToLower(host))
+}
+
+// foreignSlots are the slots that a server may have kept for the others while it was master, where the site uses slots.
+func foreignSlots(snap cluster.Snapshot, of string) string {
+	var names []string
+	for _, s := range snap.Servers {
+		if s.Host != of && slotOf(snap, s.Host) != "" {
+			names = append(names, slotName(s.Host))
+		}
+	}
+	return strings.Join(names, " ")
+}
+
+// syncNames reads the master's names; where there are none, they are to become what the site's sync_mode says.
+func syncNames(text string, inv nodes.Inventory) cluster.SyncNames {
+	names, err := cluster.ParseSyncNames(text)
+	if err == nil && names.Needed > 0 {
+		return names
+	}
+	for _, zone := range inv.Zones {
+		if w := zone.Watcher; w != nil && w.SyncNeeded() > 0 {
+			return cluster.SyncNames{Any: true, Needed: w.SyncNeeded()}
+		}
+	}
+	return cluster.SyncNames{}
+}

@@ -1,0 +1,81 @@
+package failover
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/plan"
+	"github.com/pgctl/pgctl/pkg/postgres"
+)
+
+// isRenewed: its data has the mark of a copy of this master, or it streams from it already.
+func (h *Servers) isRenewed(ctx context.Context, s plan.Step) (bool, error) {
+	if h.streams(ctx, s) == nil {
+		return true, nil
+	}
+	ctx, cancel := h.ask(ctx)
+	defer cancel()
+	facts, err := h.server(s).Facts(ctx)
+	if err != nil || facts.Data == nil {
+		return false, err
+	}
+	r, err := renewal(s, h.Stamp)
+	return err == nil && facts.Data.Renewed.Of(s.Host, r.Master, r.SystemID, r.Timeline), err
+}
+
+// renew may take hours; it says how far it is every few seconds.
+func (h *Servers) renew(ctx context.Context, s plan.Step) error {
+	r, err := renewal(s, h.Stamp)
+	if err != nil {
+		return err
+	}
+	if r.Upstream, err = h.upstream(ctx, s); err != nil {
+		return err
+	}
+	began, last := h.Now(), time.Time{}
+	_, err = h.server(s).Renew(ctx, r, h.on(r.Master, ""), func(p postgres.Progress) {
+		if now := h.Now(); p.Note != "" || now.Sub(last) >= 2*time.Second {
+			last = now
+			h.progress(s.Host, "%s", progressText(p, now.Sub(began)))
+		}
+	})
+	return err
+}
+
+// progressText is how much is done, how fast, and how long it will take at that pace.
+func progressText(p postgres.Progress, since time.Duration) string {
+	if p.Note != "" {
+		return p.Note
+	}
+	text := cluster.Size(p.Done).String()
+	if p.Total <= 0 {
+		return text
+	}
+	text += fmt.Sprintf(" of %s, %d%%", cluster.Size(p.Total), p.Done*100/p.Total)
+	if seconds := since.Seconds(); seconds >= 1 && p.Done > 0 {
+		rate := float64(p.Done) / seconds
+		left := time.Duration(float64(p.Total-p.Done) / rate * float64(time.Second)).Round(time.Second)
+		text += fmt.Sprintf(", %s/s, %s left", cluster.Size(int64(rate)), max(left, 0))
+	}
+	return text
+}
+
+// renewal reads a step back.
+func renewal(s plan.Step, stamp string) (postgres.Renewal, error) {
+	timeline, err1 := timelineArg(s, "timeline")
+	parent, err2 := timelineArg(s, "fork_timeline")
+	fork, err3 := cluster.ParseLSN(s.Args["fork"])
+	id, err4 := strconv.ParseUint(s.Args["system_id"], 10, 64)
+	for _, err := range []error{err1, err2, err3, err4} {
+		if err != nil {
+			return postgres.Renewal{}, fmt.Errorf("step %s cannot be read: %w", s.ID, err)
+		}
+	}
+	return postgres.Renewal{
+		Method: s.Args["method"], DataDir: s.Args["data_dir"], Stamp: stamp, Master: s.Args["master"], SystemID: id, Timeline: timeline,
+		Fork: fork, ForkTimeline: parent, ReuseSpace: s.Args["reuse_space"] == "true",
+	}, nil
+}

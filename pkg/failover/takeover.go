@@ -1,0 +1,297 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/plan"
+	"github.com/pgctl/pgctl/pkg/postgres"
+)
+
+// Takeover is everything that is seen of a region whose master is to change.
+type Takeover struct {
+	Snap      cluster.Snapshot
+	Diagnosis cluster.Diagnosis
+	From      *cluster.Server              // of Snap: who is master, or was when an earlier run stopped it; nil: not known
+	To        *cluster.Server              // of Snap: the candidate; nil: none
+	Resumed   bool                         // From was stopped by an earlier run
+	Names     map[string]string            // the application_name of each standby, from its files; the host's name where there is none
+	Settings  map[string]map[string]string // of the servers that answer
+	Rows      map[string][]cluster.Epoch
+	NoLogin   string            // why no login for replication is known; ""
+	NoRoute   map[string]string // by host, why it cannot follow To
+	Tail      *cluster.Tail     // what a reachable old master that does not run has past To; nil: not known
+	TailWhy   string            // why not
+}
+
+// watched are the settings that a change of master looks at.
+var watched = append([]string{"fsync", "full_page_writes", "synchronous_commit"}, atLeast...)
+
+// LookTakeover looks at the servers for a change of master from one to another; to is "" for the best standby, from is "" unless an earlier
+// run has stopped it. It changes nothing.
+func (h *Servers) LookTakeover(ctx context.Context, snap cluster.Snapshot, from, to string) (Takeover, error) {
+	t := Takeover{
+		Snap: snap, Diagnosis: cluster.Diagnose(snap), Names: map[string]string{}, Settings: map[string]map[string]string{},
+		Rows: map[string][]cluster.Epoch{}, NoRoute: map[string]string{},
+	}
+	t.From = find(&t.Snap, t.Diagnosis.Master)
+	if from != "" && (t.From == nil || t.From.Host == to) {
+		t.From, t.Resumed = find(&t.Snap, from), true
+	}
+	if t.To = find(&t.Snap, to); to == "" {
+		t.To = t.best()
+	}
+	if _, err := h.login(ctx, dirsOf(snap)); err != nil {
+		t.NoLogin = err.Error()
+	}
+	var wait sync.WaitGroup
+	var mu sync.Mutex
+	for i := range t.Snap.Servers {
+		wait.Go(func() { h.lookServer(ctx, &t, &t.Snap.Servers[i], &mu) })
+	}
+	wait.Wait()
+	h.lookOld(ctx, &t)
+	return t, ctx.Err()
+}
+
+func find(snap *cluster.Snapshot, host string) *cluster.Server {
+	for i := range snap.Servers {
+		if host != "" && snap.Servers[i].Host == host {
+			return &snap.Servers[i]
+		}
+	}
+	return nil
+}
+
+// lookServer asks one server what a change of master needs to know of it.
+func (h *Servers) lookServer(ctx context.Context, t *Takeover, s *cluster.Server, mu *sync.Mutex) {
+	if !s.Reached() || s.Data == nil {
+		return
+	}
+	ctx, cancel := h.ask(ctx)
+	defer cancel()
+	server := h.on(s.Host, s.Data.Path)
+	name := s.Host
+	if upstream, err := server.UpstreamOf(ctx, s.Data.Path); err == nil && cluster.IsMember(upstream["application_name"], s.Host) {
+		name = upstream["application_name"]
+	}
+	var settings map[string]string
+	var rows []cluster.Epoch
+	if s.SQL != nil {
+		settings, _ = server.Shows(ctx, watched...)
+		rows, _ = server.Epochs(ctx)
+	}
+	why := ""
+	if t.To != nil && s != t.To && t.To.Data != nil {
+		why = h.route(ctx, s, t.To, dirsOf(t.Snap))
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	t.Names[s.Host], t.Settings[s.Host], t.Rows[s.Host] = name, settings, rows
+	if why != "" {
+		t.NoRoute[s.Host] = why
+	}
+}
+
+// route says why a server could not connect to another one as its standby, "" when it could.
+func (h *Servers) route(ctx context.Context, from, to *cluster.Server, dirs map[string]string) string {
+	login, err := h.login(ctx, dirs)
+	if err == nil {
+		login["host"], login["port"] = to.Host, strconv.Itoa(to.Data.Port)
+		err = h.on(from.Host, from.Data.Path).CanReplicate(ctx, login)
+	}
+	if err == nil {
+		return ""
+	}
+	conn, errDial := h.Hosts(from.Host).Dial(ctx, "tcp", net.JoinHostPort(to.Host, strconv.Itoa(to.Data.Port)))
+	if errDial != nil {
+		return errDial.Error()
+	}
+	_ = conn.Close()
+	if errors.Is(err, postgres.ErrUntested) {
+		return ""
+	}
+	return err.Error()
+}
+
+// lookOld reads what a master that does not run any more has past the candidate.
+func (h *Servers) lookOld(ctx context.Context, t *Takeover) {
+	if t.To == nil || t.To.SQL == nil || t.Diagnosis.Master != "" {
+		return
+	}
+	for i := range t.Snap.Servers {
+		s := &t.Snap.Servers[i]
+		if s == t.To || s.SQL != nil {
+			continue
+		}
+		if !s.Reached() || s.Data == nil {
+			t.Tail, t.TailWhy = nil, s.Host+" cannot be asked"
+			return
+		}
+		ctx, cancel := context.WithTimeout(ctx, 4*h.Timeout)
+		tail, err := h.on(s.Host, s.Data.Path).Tail(ctx, s.Data.Path, t.To.SQL.Timeline, reach(t.To))
+		cancel()
+		if err != nil {
+			t.Tail, t.TailWhy = nil, err.Error()
+			return
+		}
+		if t.Tail == nil || tail.Bytes() > t.Tail.Bytes() {
+			t.Tail = &tail
+		}
+	}
+}
+
+func (t *Takeover) standing(s *cluster.Server) cluster.Standing {
+	for i := range t.Snap.Servers {
+		if &t.Snap.Servers[i] == s {
+			return t.Diagnosis.Standings[i]
+		}
+	}
+	return cluster.Standing{}
+}
+
+func (t *Takeover) nameOf(s *cluster.Server) string {
+	if name := t.Names[s.Host]; name != "" {
+		return name
+	}
+	return s.Host
+}
+
+// followers are the other standbys that answer and have nothing but the candidate's history.
+func (t *Takeover) followers() []*cluster.Server {
+	var all []*cluster.Server
+	for i := range t.Snap.Servers {
+		if s := &t.Snap.Servers[i]; s != t.From && s != t.To && t.strays(s) == "" {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// strays says why a server cannot follow the candidate as it is, "" when it can.
+func (t *Takeover) strays(s *cluster.Server) string {
+	switch {
+	case !s.Reached():
+		return s.Unreachable.Message
+	case s.SQL == nil || s.Data == nil:
+		return "PostgreSQL does not answer there"
+	case !s.SQL.InRecovery:
+		return "it is no standby"
+	}
+	kin := s.KinTo(t.To, t.Rows[s.Host], t.Rows[t.To.Host])
+	if kin.Diverged != "" {
+		return kin.Diverged
+	}
+	return kin.Unproven
+}
+
+// Left are the servers that a change of master leaves out, and why.
+func (t *Takeover) Left() map[string]string {
+	left := map[string]string{}
+	for i := range t.Snap.Servers {
+		if s := &t.Snap.Servers[i]; s != t.From && s != t.To {
+			if why := t.strays(s); why != "" {
+				left[s.Host] = why + "; pgctl upmaster " + s.Host + " when it is there"
+			}
+		}
+	}
+	return left
+}
+
+// namesAfter are the names of the new master: every server that will follow it, in the form that the site had.
+func (t *Takeover) namesAfter(o TakeoverOptions, incarnation string) cluster.SyncNames {
+	before := t.To.SQL.SyncNames
+	if t.From != nil && t.From.SQL != nil && !t.From.SQL.InRecovery {
+		before = t.From.SQL.SyncNames
+	}
+	form := syncNames(before, o.Nodes)
+	names := form
+	for _, s := range t.Snap.Servers {
+		names = names.Without(s.Host)
+	}
+	if !form.Any && form.Needed == len(form.Members) {
+		names = cluster.SyncNames{}
+	}
+	for _, s := range t.followers() {
+		names = names.With(s.Host, t.nameOf(s))
+	}
+	if t.From != nil && incarnation != "" {
+		names = names.With(t.From.Host, cluster.MemberName(t.From.Host, incarnation))
+	}
+	if !form.Any && form.Needed < len(form.Members) || form.Any {
+		names.Needed = min(form.Needed, len(names.Members))
+	}
+	names.Any = form.Any
+	return names
+}
+
+// followArgs are what the steps of a server that follows the candidate need to know.
+func (t *Takeover) followArgs(names cluster.SyncNames) func(s *cluster.Server, name string, own ...arg) []arg {
+	return func(s *cluster.Server, name string, own ...arg) []arg {
+		args := []arg{
+			with("master", t.To.Host), with("addresses", strings.Join(t.To.Addresses, " ")), with("port", strconv.Itoa(t.To.Data.Port)), with("name", name),
+			with("slot", slotOf(t.Snap, s.Host)), with("names", names.Without(s.Host).With(t.To.Host, t.nameOf(t.To)).String()),
+			with("data_dir", s.Data.Path),
+		}
+		return append(args, own...)
+	}
+}
+
+// slots has the candidate keep WAL for those who will follow it, where the site uses slots.
+func (t *Takeover) slots(b builder, servers []*cluster.Server) {
+	for _, s := range servers {
+		if slot := slotOf(t.Snap, s.Host); slot != "" {
+			b.step(verbSlot, t.To.Host, "keep the slot "+slot+" for "+s.Host, "", with("slot", slot))
+		}
+	}
+}
+
+// repoint has the other standbys stream from the candidate while it still is a standby: who cannot has something that it lacks.
+func (t *Takeover) repoint(b builder, follow func(*cluster.Server, string, ...arg) []arg) {
+	for _, s := range t.followers() {
+		b.step(verbRepoint, s.Host, "have it stream from "+t.To.Host, "", follow(s, t.nameOf(s))...)
+	}
+}
+
+// after is what comes when the candidate is master.
+func (t *Takeover) after(b builder, o TakeoverOptions) {
+	b.step(verbSign, t.To.Host, "leave the row of this promotion in its data", "every true copy has it", with("nonce", o.Nonce))
+	for _, pool := range t.Snap.Pools {
+		if pool.Reached() && pool.ConfFailure == nil && pool.Backends != nil {
+			b.plan.Steps = append(b.plan.Steps, poolSteps(pool, t.To, o.Pools)...)
+		}
+	}
+	var hosts []string
+	for _, s := range t.Snap.Servers {
+		if s.Reached() {
+			hosts = append(hosts, s.Host)
+		}
+	}
+	b.masterFiles(t.Snap, t.To.Host, hosts...)
+}
+
+// StillTakeover is the guard of a change of master: nobody but the two of the plan is master, and never both. Before the promotion the
+// candidate is on the timeline of the plan, afterwards on a later one.
+func StillTakeover(snap cluster.Snapshot, p plan.Plan, accept []string) error {
+	no := &refusals{accept: accept}
+	otherMasters(snap, p.Facts["from"], p.Facts["to"], no)
+	if no.any() {
+		return no.err()
+	}
+	from, to := find(&snap, p.Facts["from"]), find(&snap, p.Facts["to"])
+	switch {
+	case to == nil || to.SQL == nil:
+		return fmt.Errorf("%s does not answer any more", p.Facts["to"])
+	case to.SQL.InRecovery && fmt.Sprint(to.SQL.Timeline) != p.Facts["timeline"]:
+		return fmt.Errorf("the plan was made for %s on timeline %s, it is on timeline %d", to.Host, p.Facts["timeline"], to.SQL.Timeline)
+	case !to.SQL.InRecovery && from != nil && from.SQL != nil && !from.SQL.InRecovery:
+		return fmt.Errorf("both %s and %s answer as master", from.Host, to.Host)
+	}
+	return nil
+}
