@@ -140,10 +140,12 @@ func (srv *Server) passed(t Timeline, n int) bool {
 // last checkpoint on disk (a lower bound). Timeline 0 when nothing is known.
 func (srv *Server) furthest() (Timeline, LSN) {
 	switch {
+	case srv.SQL != nil && srv.SQL.InRecovery && srv.Data != nil:
+		return max(srv.SQL.Timeline, srv.Data.WALTimeline), max(srv.SQL.Position, srv.SQL.Received)
 	case srv.SQL != nil:
 		return srv.SQL.Timeline, max(srv.SQL.Position, srv.SQL.Received)
 	case srv.Data != nil:
-		return srv.Data.Timeline, srv.Data.Checkpoint
+		return max(srv.Data.Timeline, srv.Data.WALTimeline), srv.Data.Checkpoint
 	}
 	return 0, 0
 }

@@ -96,8 +96,10 @@ type DataDir struct {
 	State      string // pg_control's "Database cluster state", such as "in production" or "shut down"
 	Timeline   Timeline
 	Checkpoint LSN
-	Histories  map[Timeline]History // by the timeline that they lead to
-	Openings   map[Timeline][]byte  // the first WAL record of a timeline, as it lies in pg_wal
+	// WALTimeline is the newest timeline that there is a segment of: pg_control learns of a timeline at a checkpoint only.
+	WALTimeline Timeline
+	Histories   map[Timeline]History // by the timeline that they lead to
+	Openings    map[Timeline][]byte  // the first WAL record of a timeline, as it lies in pg_wal
 }
 
 // Renewed is the mark that a renewal leaves in a data directory as its last act: it is a copy of the master's history. A copy

@@ -288,10 +288,18 @@ func StillTakeover(snap cluster.Snapshot, p plan.Plan, accept []string) error {
 	switch {
 	case to == nil || to.SQL == nil:
 		return fmt.Errorf("%s does not answer any more", p.Facts["to"])
-	case to.SQL.InRecovery && fmt.Sprint(to.SQL.Timeline) != p.Facts["timeline"]:
+	case to.SQL.InRecovery && to.SQL.Timeline > planned(p): // less is what a standby without a receiver may show
 		return fmt.Errorf("the plan was made for %s on timeline %s, it is on timeline %d", to.Host, p.Facts["timeline"], to.SQL.Timeline)
 	case !to.SQL.InRecovery && from != nil && from.SQL != nil && !from.SQL.InRecovery:
 		return fmt.Errorf("both %s and %s answer as master", from.Host, to.Host)
 	}
 	return nil
+}
+
+func planned(p plan.Plan) cluster.Timeline {
+	n, err := strconv.ParseUint(p.Facts["timeline"], 10, 32)
+	if err != nil {
+		return 0
+	}
+	return cluster.Timeline(n)
 }

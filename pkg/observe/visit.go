@@ -62,6 +62,9 @@ func (s *Site) visit(ctx context.Context, name string, r roles, sql bool) visit 
 		v.common.Unreachable = unreachable(name, errors.New("its answer has no end"))
 	}
 	session.Wait()
+	if v.instance != nil && v.instance.InRecovery && v.facts.Data != nil {
+		v.instance.Timeline = max(v.instance.Timeline, v.facts.Data.WALTimeline) // without a receiver it knows of the last restartpoint's only
+	}
 	return v
 }
 

@@ -31,6 +31,11 @@ pg_facts() {
   [ -r "$pgdata/global/pg_control" ] && echo "control $(od -An -v -tx1 -N 80 "$pgdata/global/pg_control" | tr -d ' \n')"
   wal=$pgdata/pg_wal
   [ -d "$wal" ] || wal=$pgdata/pg_xlog
+  newest=
+  for file in "$wal"/????????????????????????; do # in order: the timeline comes first in a segment's name
+    case ${file##*/} in *[!0-9A-F]*) ;; *) newest=${file##*/} ;; esac
+  done
+  [ -n "$newest" ] && echo "wal_timeline ${newest%????????????????}"
   for file in "$wal"/????????.history; do
     [ -f "$file" ] || continue
     timeline=${file##*/} timeline=${timeline%.history} at=
