@@ -20,6 +20,7 @@ const usage = `usage: labctl COMMAND [flags] [arguments]
   exec HOST COMMAND...    run a command on a host
   shell HOST              a root shell on a host
   push FILE HOST:PATH     copy a file onto a host
+  writer -target HOSTS    write all the time, and tell outages (labctl writer -h)
 
   kill HOST               power failure           boot HOST    power on again
   cut HOST [OTHER]        off the network, or only what HOST sends to OTHER
@@ -80,6 +81,8 @@ func dispatch(ctx context.Context, args []string) error {
 		return status(rest)
 	case "push":
 		return push(ctx, rest)
+	case "writer":
+		return writer(ctx, rest)
 	}
 	if run, ok := hostCommands()[verb]; ok {
 		return onHost(ctx, verb, run, rest)
