@@ -94,12 +94,12 @@ func TestTailOfRealWAL(t *testing.T) {
 	}
 }
 
-// segmentsOf cuts WAL that begins with a segment into files of timeline t.
-func segmentsOf(b *walBuilder, t cluster.Timeline) map[string][]byte {
+// segmentsOf cuts WAL that begins with a segment into files.
+func segmentsOf(b *walBuilder) map[string][]byte {
 	files := map[string][]byte{}
 	for rest, at := b.wal, b.from; len(rest) > 0; at += testSegment {
 		n := min(len(rest), testSegment)
-		files[segmentName(t, at, testSegment)] = rest[:n]
+		files[segmentName(b.timeline, at, testSegment)] = rest[:n]
 		rest = rest[n:]
 	}
 	return files
@@ -117,7 +117,7 @@ func TestTailOverSegments(t *testing.T) {
 		b.commit(1)
 	}
 	later.End, later.Transactions = b.at, 2
-	files := segmentsOf(b, 1)
+	files := segmentsOf(b)
 	if len(files) != 3 || files["000000010000000100000000"] == nil {
 		t.Fatalf("%d segments", len(files))
 	}
@@ -132,13 +132,13 @@ func TestTailOverSegments(t *testing.T) {
 	check(t, walDir(t, testSegment, files), whole, tailLimit)
 	check(t, walDir(t, testSegment, files), later, tailLimit)
 	t.Run("the last one is partial", func(t *testing.T) {
-		files := segmentsOf(b, 1)
+		files := segmentsOf(b)
 		files["000000010000000100000001.partial"] = files["000000010000000100000001"]
 		delete(files, "000000010000000100000001")
 		check(t, walDir(t, testSegment, files), whole, tailLimit)
 	})
 	t.Run("a partial one beside a whole one", func(t *testing.T) {
-		files := segmentsOf(b, 1)
+		files := segmentsOf(b)
 		files["0000000100000000FFF00000.partial"] = nil
 		files["000000010000000000000FFF.partial"] = nil
 		check(t, walDir(t, testSegment, files), whole, tailLimit)
@@ -160,7 +160,7 @@ func TestTailOverSegments(t *testing.T) {
 		for last.at%testSegment != 0 {
 			last.fill(0)
 		}
-		dir := walDir(t, testSegment, segmentsOf(last, 1))
+		dir := walDir(t, testSegment, segmentsOf(last))
 		check(t, dir, cluster.Tail{From: last.at, End: last.at}, tailLimit)
 	})
 }
@@ -168,7 +168,7 @@ func TestTailOverSegments(t *testing.T) {
 func TestTailRefuses(t *testing.T) {
 	b := newWAL(0x3000000)
 	b.commit(1)
-	files := segmentsOf(b, 1)
+	files := segmentsOf(b)
 	for _, tt := range []struct {
 		name     string
 		size     int64
