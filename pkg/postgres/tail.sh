@@ -7,14 +7,14 @@ tail_name() {
 # tail_wal DATA_DIR TIMELINE HIGH LOW LIMIT prints the WAL of a timeline (8 digits, as in the names of segments) from the
 # page of a position (the two halves of it) on: a line with the size of a segment, then for each segment a line with its
 # name and how many bytes of it follow, and those; at last "end", or "more" where LIMIT bytes were not all. Where it cannot,
-# it prints one line: "gone" and the segment that is not there any more, or "none" and the reason.
+# it prints one line: "gone" and the segment that is not there, or "none" and the reason.
 tail_wal() {
   wal=$1/pg_wal timeline=$2 left=$5 size=0
   for segment in "$wal/$timeline"???????????????? "$wal/$timeline"????????????????.partial; do
     [ -f "$segment" ] && size=$(stat -c %s "$segment") && break
   done
   if [ "$size" -eq 0 ]; then
-    echo "none there is no WAL of that timeline in $wal"
+    echo "gone $wal/$timeline*"
     return
   fi
   if [ "$size" -lt 1048576 ] || [ "$size" -gt 1073741824 ] || [ $((size & (size - 1))) -ne 0 ]; then
