@@ -2,13 +2,8 @@
 # One command from stop to start: whoever asked may be gone by then, and the pool must not stay down for it.
 trap '' HUP INT PIPE TERM
 exec >/dev/null
-conf=$1 unit=$2 port=$3
-# whether pgpool started after its file changed is told by whole seconds, of which one may be lost (pool_started.sh)
-i=0
-while [ "$(date +%s)" -le "$(($(stat -L -c %Z "$conf") + 1))" ] && [ $i -lt 30 ]; do
-  i=$((i + 1))
-  sleep 0.1
-done
+unit=$2 port=$3
+sleep 0.1 # whether pgpool started after its file changed is told by hundredths of a second (pool_started.sh)
 old=$(pgrep -o -x pgpool)
 if [ -d /run/systemd/system ]; then
   systemctl stop --job-mode=ignore-dependencies "$unit"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/pgctl/pgctl/pkg/plan"
@@ -74,28 +75,37 @@ func (h *Servers) promote(ctx context.Context, s plan.Step) error {
 //   - with "complete", it was shut down cleanly, and the candidate has replayed its last record, the checkpoint of that shutdown;
 //   - a commit will wait for the standbys of the plan: the candidate's names are in its running configuration already.
 func (h *Servers) mayPromote(ctx context.Context, s plan.Step) error {
+	checks := []func(context.Context, plan.Step) error{h.namesAreSet}
+	if s.Args["old"] != "" {
+		checks = append(checks, h.oldIsStopped)
+	}
+	if s.Args["complete"] != "" {
+		checks = append(checks, h.isComplete)
+	}
+	errs := make([]error, len(checks))
+	var wait sync.WaitGroup
+	for i, check := range checks {
+		wait.Go(func() { errs[i] = check(ctx, s) })
+	}
+	wait.Wait()
+	return errors.Join(errs...)
+}
+
+func (h *Servers) namesAreSet(ctx context.Context, s plan.Step) error {
 	names, err := h.namesOf(ctx, s)
-	if err != nil {
-		return err
+	if err == nil && !sameNames(names, s.Args["names"]) {
+		err = fmt.Errorf("its synchronous_standby_names is %q, expected %q", names, s.Args["names"])
 	}
-	if !sameNames(names, s.Args["names"]) {
-		return fmt.Errorf("its synchronous_standby_names is %q, expected %q", names, s.Args["names"])
+	return err
+}
+
+func (h *Servers) oldIsStopped(ctx context.Context, s plan.Step) error {
+	old, dir := s.Args["old"], s.Args["old_data_dir"]
+	stopped, err := h.stoppedNow(ctx, h.on(old, dir), dir)
+	if err == nil && !stopped {
+		err = fmt.Errorf("%s runs: there would be two masters", old)
 	}
-	old := s.Args["old"]
-	if old == "" {
-		return nil
-	}
-	stopped, err := h.stoppedNow(ctx, h.on(old, s.Args["old_data_dir"]), s.Args["old_data_dir"])
-	if err != nil {
-		return err
-	}
-	if !stopped {
-		return fmt.Errorf("%s runs: there would be two masters", old)
-	}
-	if s.Args["complete"] == "" {
-		return nil
-	}
-	return h.isComplete(ctx, s, old)
+	return err
 }
 
 func (h *Servers) namesOf(ctx context.Context, s plan.Step) (string, error) {
@@ -105,9 +115,10 @@ func (h *Servers) namesOf(ctx context.Context, s plan.Step) (string, error) {
 }
 
 // isComplete waits a moment until the candidate has replayed the record of the old master's clean shutdown.
-func (h *Servers) isComplete(ctx context.Context, s plan.Step, old string) error {
+func (h *Servers) isComplete(ctx context.Context, s plan.Step) error {
 	ask, cancel := h.ask(ctx)
 	defer cancel()
+	old := s.Args["old"]
 	facts, err := h.on(old, s.Args["old_data_dir"]).Facts(ask)
 	if err != nil {
 		return err

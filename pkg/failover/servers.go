@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
@@ -33,6 +35,9 @@ type Servers struct {
 	Now         func() time.Time
 	// Progress is told how far a long step is. Warn is told what the operator must know and stops nothing.
 	Progress, Warn func(host, message string)
+
+	mu    sync.Mutex
+	known postgres.ConnInfo // the login, once it is found
 }
 
 // handler is a plan.Handler of two functions.
@@ -79,6 +84,11 @@ func (h *Servers) login(ctx context.Context, dirs map[string]string) (postgres.C
 		}
 		return login, nil
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.known != nil {
+		return maps.Clone(h.known), nil
+	}
 	var errs []error
 	for _, host := range h.Inventory {
 		if dirs[host] == "" {
@@ -88,7 +98,8 @@ func (h *Servers) login(ctx context.Context, dirs map[string]string) (postgres.C
 		found, err := h.on(host, dirs[host]).UpstreamOf(ctx, dirs[host])
 		cancel()
 		if login := loginOf(found); login != nil {
-			return login, nil
+			h.known = login
+			return maps.Clone(login), nil
 		}
 		errs = append(errs, err)
 	}

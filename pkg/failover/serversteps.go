@@ -142,18 +142,18 @@ func (h *Servers) fence(ctx context.Context, s plan.Step) error {
 func (h *Servers) isFollower(ctx context.Context, s plan.Step) (bool, error) {
 	ctx, cancel := h.ask(ctx)
 	defer cancel()
-	if h.streams(ctx, s) == nil {
-		return true, nil
-	}
 	upstream, err := h.upstream(ctx, s)
 	if err != nil {
 		return false, err
 	}
 	points, err := h.server(s).PointsAt(ctx, upstream)
-	if err != nil || !points {
-		return seen(false, err)
+	if err == nil && points {
+		points, err = h.server(s).Follows(ctx, s.Args["data_dir"], following(s))
 	}
-	return seen(h.server(s).Follows(ctx, s.Args["data_dir"], following(s)))
+	if err == nil && !points {
+		points = h.streams(ctx, s) == nil
+	}
+	return seen(points, err)
 }
 
 func (h *Servers) follow(ctx context.Context, s plan.Step) error {

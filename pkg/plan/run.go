@@ -130,13 +130,13 @@ func (r *Runner) step(ctx context.Context, p Plan, s Step) (did bool, err error)
 		return false, err
 	}
 	whole := context.WithoutCancel(ctx) // a step that has begun is not cut in half
-	if r.Guard != nil {
-		if err := r.Guard(whole, p); err != nil {
-			return false, fmt.Errorf("%w: %w", ErrGuard, err)
-		}
-	}
 	handler := r.Handlers[s.Verb]
+	guard := make(chan error, 1)
+	go func() { guard <- r.guard(whole, p) }() // both only look
 	done, _, err := look(whole, handler, s)
+	if err := <-guard; err != nil {
+		return false, fmt.Errorf("%w: %w", ErrGuard, err)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -153,6 +153,13 @@ func (r *Runner) step(ctx context.Context, p Plan, s Step) (did bool, err error)
 	}
 	r.report(s, Finished, nil)
 	return true, nil
+}
+
+func (r *Runner) guard(ctx context.Context, p Plan) error {
+	if r.Guard == nil {
+		return nil
+	}
+	return r.Guard(ctx, p)
 }
 
 // prove looks for the step's effect until it shows or Proof has passed. What the last look said is the reason.

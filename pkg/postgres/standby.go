@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"strconv"
 	"strings"
@@ -50,12 +49,9 @@ func (s *Server) Gate(ctx context.Context, dataDir string) error {
 
 // Gated tells whether the server would start read-only.
 func (s *Server) Gated(ctx context.Context, dataDir string) (bool, error) {
-	major, err := s.major(ctx, dataDir)
-	if err != nil {
-		return false, err
-	}
-	_, there, err := s.readOrNone(ctx, signalFile(dataDir, major))
-	return there, err
+	found, major, err := s.conf(ctx, dataDir)
+	_, there := found[signalFile(dataDir, major)]
+	return err == nil && there, err
 }
 
 // Ungate takes the gate away: the server starts as the master that it was.
@@ -102,30 +98,28 @@ func (f Following) files(dataDir string, major int) []file {
 
 // PointAt makes the service file name this upstream. A standby that follows by it reads it at its next connect.
 func (s *Server) PointAt(ctx context.Context, upstream ConnInfo) error {
-	name, data, owner, err := s.serviceFile(ctx)
+	name, data, err := s.serviceFile(ctx)
 	if err != nil {
 		return err
 	}
-	_, err = remote.WriteFile(ctx, s.host, name, withService(data, upstreamService, upstream.Portable()), remote.WriteOptions{Mode: 0o600, Owner: owner})
+	_, err = remote.WriteFile(ctx, s.host, name, withService(data, upstreamService, upstream.Portable()), remote.WriteOptions{Mode: 0o600, Owner: s.owner()})
 	return err
 }
 
 // PointsAt tells whether it does.
 func (s *Server) PointsAt(ctx context.Context, upstream ConnInfo) (bool, error) {
-	_, data, _, err := s.serviceFile(ctx)
+	_, data, err := s.serviceFile(ctx)
 	return err == nil && bytes.Equal(data, withService(data, upstreamService, upstream.Portable())), err
 }
 
-// serviceFile reads the service file of the server's operating system user.
-func (s *Server) serviceFile(ctx context.Context) (name string, data []byte, owner string, err error) {
-	out, err := s.host.Run(ctx, remote.Script(`getent passwd "$1" | cut -d: -f6`, s.settings.osUser()))
-	home := strings.TrimSpace(string(out.Stdout))
-	if err != nil || home == "" {
-		return "", nil, "", errors.Join(fmt.Errorf("%s: the operating system user %s has no home directory", s.host.Name(), s.settings.osUser()), err)
+// serviceFile reads the service file of the server's operating system user; data is nil when there is none.
+func (s *Server) serviceFile(ctx context.Context) (name string, data []byte, err error) {
+	out, err := s.host.Run(ctx, remote.Script(`home=$(getent passwd "$1" | cut -d: -f6) && echo "$home" && { [ ! -f "$home/.pg_service.conf" ] || cat "$home/.pg_service.conf"; }`, s.settings.osUser()))
+	home, data, _ := bytes.Cut(out.Stdout, []byte("\n"))
+	if err != nil || len(home) == 0 {
+		return "", nil, errors.Join(fmt.Errorf("%s: the operating system user %s has no home directory", s.host.Name(), s.settings.osUser()), err)
 	}
-	name = path.Join(home, ".pg_service.conf")
-	data, _, err = s.readOrNone(ctx, name)
-	return name, data, s.owner(), err
+	return path.Join(string(home), ".pg_service.conf"), data, nil
 }
 
 // withService gives the text of a service file with one section in place of the one of that name, at the end.
@@ -155,7 +149,7 @@ func withService(text []byte, name string, c ConnInfo) []byte {
 
 // UpstreamOf is the connection string by which the server follows, running or not, taken from its files; nil when it has none.
 func (s *Server) UpstreamOf(ctx context.Context, dataDir string) (ConnInfo, error) {
-	major, err := s.major(ctx, dataDir)
+	found, major, err := s.conf(ctx, dataDir)
 	if err != nil {
 		return nil, err
 	}
@@ -164,11 +158,7 @@ func (s *Server) UpstreamOf(ctx context.Context, dataDir string) (ConnInfo, erro
 		files = []string{"recovery.conf", "recovery.done"}
 	}
 	for _, name := range files {
-		data, there, err := s.readOrNone(ctx, path.Join(dataDir, name))
-		if err != nil {
-			return nil, err
-		}
-		if text, ok := SettingOf(data, "primary_conninfo"); there && ok && text != "" {
+		if text, ok := SettingOf(found[path.Join(dataDir, name)], "primary_conninfo"); ok && text != "" {
 			return s.resolveService(ctx, text)
 		}
 	}
@@ -184,7 +174,7 @@ func (s *Server) resolveService(ctx context.Context, text string) (ConnInfo, err
 	if c["service"] != upstreamService {
 		return c, nil
 	}
-	_, data, _, err := s.serviceFile(ctx)
+	_, data, err := s.serviceFile(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -209,26 +199,22 @@ func serviceOf(text []byte, name string) ConnInfo {
 	return c
 }
 
-// major is the first part of the cluster's version, from its PG_VERSION: 9 for 9.3 to 9.6, else 10 and up.
-func (s *Server) major(ctx context.Context, dataDir string) (int, error) {
-	data, err := remote.ReadFile(ctx, s.host, path.Join(dataDir, "PG_VERSION"))
+// conf reads what of a data directory says how the server starts, in one command, by path, and the first part of its version: 9 for
+// 9.3 to 9.6, else 10 and up.
+func (s *Server) conf(ctx context.Context, dataDir string) (found map[string][]byte, major int, err error) {
+	var paths []string
+	for _, name := range []string{"PG_VERSION", "postgresql.auto.conf", "recovery.conf", "recovery.done", "standby.signal", "recovery.signal"} {
+		paths = append(paths, path.Join(dataDir, name))
+	}
+	found, err = remote.ReadFiles(ctx, s.host, paths...)
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
-	text, _, _ := strings.Cut(strings.TrimSpace(string(data)), ".")
-	major, err := strconv.Atoi(text)
-	if err != nil {
-		return 0, fmt.Errorf("%s: %s/PG_VERSION says %q, expected a version such as 15", s.host.Name(), dataDir, data)
+	text, _, _ := strings.Cut(strings.TrimSpace(string(found[paths[0]])), ".")
+	if major, err = strconv.Atoi(text); err != nil {
+		return nil, 0, fmt.Errorf("%s: %s/PG_VERSION says %q, expected a version such as 15", s.host.Name(), dataDir, found[paths[0]])
 	}
-	return major, nil
-}
-
-func (s *Server) readOrNone(ctx context.Context, name string) (data []byte, there bool, err error) {
-	data, err = remote.ReadFile(ctx, s.host, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, false, nil
-	}
-	return data, err == nil, err
+	return found, major, nil
 }
 
 // owner is the server's operating system user and its login group, as chown(1) takes them.
@@ -236,32 +222,26 @@ func (s *Server) owner() string { return s.settings.osUser() + ":" }
 
 // has tells whether every file is as it shall be.
 func (s *Server) has(ctx context.Context, dataDir string, want func(major int) []file) (bool, error) {
-	wrong, err := s.wrong(ctx, dataDir, want)
-	return err == nil && len(wrong) == 0, err
-}
-
-// wrong are the files that are not as they shall be, with what they hold.
-func (s *Server) wrong(ctx context.Context, dataDir string, want func(major int) []file) (map[string][]byte, error) {
-	major, err := s.major(ctx, dataDir)
+	found, major, err := s.conf(ctx, dataDir)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	wrong := map[string][]byte{}
 	for _, f := range want(major) {
-		data, there, err := s.readOrNone(ctx, f.path)
-		if err != nil {
-			return nil, err
-		}
-		if there == f.gone || there && !hasAll(data, f.settings) {
-			wrong[f.path] = data
+		if !f.is(found) {
+			return false, nil
 		}
 	}
-	return wrong, nil
+	return true, nil
 }
 
-func hasAll(conf []byte, settings []Setting) bool {
-	for _, s := range settings {
-		if value, ok := SettingOf(conf, s.Name); ok != (s.Value != nil) || ok && value != *s.Value {
+// is tells whether the file is as it shall be.
+func (f file) is(found map[string][]byte) bool {
+	data, there := found[f.path]
+	if f.gone || !there {
+		return there != f.gone
+	}
+	for _, s := range f.settings {
+		if value, ok := SettingOf(data, s.Name); ok != (s.Value != nil) || ok && value != *s.Value {
 			return false
 		}
 	}
@@ -270,22 +250,17 @@ func hasAll(conf []byte, settings []Setting) bool {
 
 // put writes the files that are not as they shall be, and removes those that shall not be there.
 func (s *Server) put(ctx context.Context, dataDir string, want func(major int) []file) error {
-	wrong, err := s.wrong(ctx, dataDir, want)
-	if err != nil {
-		return err
-	}
-	major, err := s.major(ctx, dataDir)
+	found, major, err := s.conf(ctx, dataDir)
 	if err != nil {
 		return err
 	}
 	for _, f := range want(major) {
-		data, is := wrong[f.path]
 		switch {
-		case !is:
+		case f.is(found):
 		case f.gone:
 			_, err = s.host.Run(ctx, remote.Script(`rm -f "$1" && sync -f "${1%/*}"`, f.path))
 		default:
-			data = []byte(f.head + strings.TrimPrefix(string(data), signalComment))
+			data := []byte(f.head + strings.TrimPrefix(string(found[f.path]), signalComment))
 			_, err = remote.WriteFile(ctx, s.host, f.path, WithSettings(data, f.settings), remote.WriteOptions{Mode: 0o600, Owner: s.owner()})
 		}
 		if err != nil {
