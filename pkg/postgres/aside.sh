@@ -13,12 +13,12 @@ outside() {
 }
 
 is_aside() {
-  case $1 in "$data".pgctl-[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]T[0-9][0-9][0-9][0-9][0-9][0-9]Z) [ -d "$1" ] && [ ! -L "$1" ] ;; *) return 1 ;; esac
+  case $1 in "$data".pgctl-[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]T[0-9][0-9][0-9][0-9][0-9][0-9]Z) [ ! -L "$1" ] ;; *) return 1 ;; esac
 }
 
 if [ $# -eq 1 ]; then
   for dir in "$data".pgctl-*; do
-    is_aside "$dir" || continue
+    is_aside "$dir" && [ -d "$dir" ] || continue
     what=wal
     [ ! -f "$dir/PG_VERSION" ] || what=data
     { echo "$dir"; outside "$dir"; } | tr '\n' '\0' | du -skc --files0-from=- | awk -v what="$what" -v dir="$dir" 'END { print "aside", what, $1, dir }'
@@ -27,8 +27,8 @@ if [ $# -eq 1 ]; then
 fi
 
 dir=$2
-[ -e "$dir" ] || [ -L "$dir" ] || exit 0
 is_aside "$dir" || { echo "$dir is not what pgctl set aside beside $data" >&2; exit 1; }
+[ -d "$dir" ] || exit 0
 for process in /proc/[0-9]*; do
   case $(readlink "$process/cwd" 2>/dev/null) in
   "$dir" | "$dir"/*)

@@ -26,6 +26,7 @@ pg_facts() {
   echo "port $pgport"
   [ -f "$pgdata/pgctl.renewed" ] && echo "renewed $(head -c 1024 "$pgdata/pgctl.renewed" | head -n 1)"
   for aside in "$(readlink -f "$pgdata")".pgctl-[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]T[0-9][0-9][0-9][0-9][0-9][0-9]Z; do
+    [ -L "$aside" ] && continue
     if [ -f "$aside/PG_VERSION" ]; then echo "aside data $aside"; elif [ -d "$aside" ]; then echo "aside wal $aside"; fi
   done
   [ -r "$pgdata/global/pg_control" ] && echo "control $(od -An -v -tx1 -N 80 "$pgdata/global/pg_control" | tr -d ' \n')"
