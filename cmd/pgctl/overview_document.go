@@ -48,6 +48,14 @@ type serverDoc struct {
 	DiskFree     *int64       `json:"disk_free_bytes"`
 	DiskTotal    *int64       `json:"disk_total_bytes"`
 	OnDisk       *onDiskDoc   `json:"on_disk"`
+	Aside        []asideDoc   `json:"aside"`
+}
+
+// asideDoc is what a renewal of the data directory set aside.
+type asideDoc struct {
+	Path string    `json:"path"`
+	Made time.Time `json:"made"`
+	What string    `json:"what"`
 }
 
 // onDiskDoc is what the files of the data directory say, also of a server that is down.
@@ -130,6 +138,10 @@ func serverDocument(s cluster.Server, st cluster.Standing) serverDoc {
 	}
 	if data := s.Data; data != nil {
 		doc.Port, doc.DataDir, doc.SystemID = known(data.Port), known(data.Path), known(data.SystemID)
+		doc.Aside = []asideDoc{}
+		for _, aside := range s.Asides {
+			doc.Aside = append(doc.Aside, asideDoc{Path: aside.Path, Made: aside.Made.UTC(), What: aside.What})
+		}
 		if data.SystemID != 0 {
 			doc.OnDisk = &onDiskDoc{State: data.State, Timeline: uint32(data.Timeline), CheckpointLSN: data.Checkpoint.String()}
 		}

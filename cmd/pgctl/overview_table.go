@@ -26,6 +26,9 @@ func overviewTables(snap cluster.Snapshot, d cluster.Diagnosis, p painter, wide 
 		out.width = 0
 	}
 	out.tables = append(out.tables, serverTable(snap, d, p, wide))
+	if aside := asideTable(snap); len(aside.rows) > 0 {
+		out.tables = append(out.tables, aside)
+	}
 	if len(snap.Pools) > 0 {
 		out.tables = append(out.tables, poolTable(snap, p, wide))
 	}
@@ -138,6 +141,17 @@ func serverExtra(s cluster.Server) []string {
 		}
 	}
 	return []string{received, file, free, port, data, watcherCell(s.Watcher)}
+}
+
+// asideTable lists what renewals set aside.
+func asideTable(snap cluster.Snapshot) table {
+	t := table{header: []string{"  SET ASIDE", "PATH", "MADE"}}
+	for _, s := range snap.Servers {
+		for _, aside := range s.Asides {
+			t.rows = append(t.rows, []string{marked(s.Host, false), cluster.Printable(aside.Path), aside.Made.UTC().Format("2006-01-02 15:04 UTC")})
+		}
+	}
+	return t
 }
 
 func poolTable(snap cluster.Snapshot, p painter, wide bool) table {

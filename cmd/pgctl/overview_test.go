@@ -35,6 +35,7 @@ func sample(name func(string) string) cluster.Snapshot {
 		Version: "10.23", InRecovery: true, Position: 0x1A0000000, Received: 0x1A2345678, Timeline: 3, ReplayAge: new(95 * time.Second),
 		Receiver: &cluster.Receiver{Status: "streaming", SenderHost: name("db1"), ApplicationName: name("db2")},
 	}
+	standby.Asides = []cluster.Aside{{Path: "/opt/postgresql/data.pgctl-20260102T030405Z", Made: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), What: "data"}}
 	gone := cluster.Common{Host: name("db3"), Unreachable: &cluster.Failure{
 		Message: "no answer from 198.51.100.13:22 within 5s", Hint: "is the host up, and does a firewall drop the packets? try ping and the console",
 	}}

@@ -202,6 +202,7 @@ func TestLabRenew(t *testing.T) {
 			t.Errorf("the old data, and the host's own configuration: %q", got)
 		}
 	})
+	t.Run("cleanup", func(t *testing.T) { s.in(t).cleanedUp(db2, db1) })
 	t.Run("refused while it runs", func(t *testing.T) {
 		s := s.in(t)
 		before := shell(t, db2, "ls -la --time-style=full-iso /var/lib/postgresql/15 | grep -v lock; head -1 /var/lib/postgresql/15/main/postmaster.pid")
@@ -284,4 +285,38 @@ func (s *renewals) twins(host, master *lab.Host) {
 		s.Errorf("notes %q", s.notes)
 	}
 	s.Logf("%s", s.notes)
+}
+
+// cleanedUp: what the clone before set aside is listed, kept while its server does not stream, and removed.
+func (s *renewals) cleanedUp(host, master *lab.Host) {
+	aside := s.asides(host)[0].Path
+	doc, _ := overviewOf(s.T, s.r)
+	if a := doc.Servers[1].Aside; len(a) != 1 || a[0].Path != aside || !a[0].Made.Equal(s.asides(host)[0].Made) {
+		s.Errorf("overview lists aside %+v", a)
+	}
+	if out := pgctl(s.T, s.r, "overview"); !strings.Contains(out.Stdout, aside+"  2026-01-02 03:0") {
+		s.Errorf("overview: %s", out.Stdout)
+	}
+	if out := pgctl(s.T, s.r, "cleanup", "db2", "--older-than", "1000000h", "--yes"); out.Exit != exitDone || strings.Contains(out.Stdout, aside) {
+		s.Errorf("younger than asked for: %+v", out)
+	}
+	must(s.T, host.Stop(s.Context(), "postgresql"))
+	if out := pgctl(s.T, s.r, "cleanup", "--yes"); out.Exit != exitPartway || !strings.Contains(out.Stderr, "left out: db2 (it does not stream from the master: its old data stays aside until it does)") {
+		s.Errorf("beside a standby that is down: %+v", out)
+	}
+	must(s.T, host.Start(s.Context(), "postgresql"))
+	s.follow(host, master)
+	if out := pgctl(s.T, s.r, "cleanup", "--dry-run"); out.Exit != exitDone || !strings.Contains(out.Stdout, "remove "+aside+" (the old data, ") {
+		s.Errorf("dry run: %+v", out)
+	}
+	if found := s.asides(host); len(found) != 1 {
+		s.Fatalf("a dry run or a refusal removed something: %+v", found)
+	}
+	out := pgctl(s.T, s.r, "cleanup", "--yes")
+	if left := s.asides(host); out.Exit != exitDone || len(left) != 0 {
+		s.Errorf("left %+v after %+v", left, out)
+	}
+	if out := pgctl(s.T, s.r, "cleanup"); out.Exit != exitDone {
+		s.Errorf("a second time: %+v", out)
+	}
 }

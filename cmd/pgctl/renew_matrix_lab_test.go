@@ -195,7 +195,8 @@ func (s *renewals) leftOver(db2, db1 *lab.Host) {
 	if !errors.As(err, &refusal) || !strings.Contains(err.Error(), "another renewal of /var/lib/postgresql/15/main is running") {
 		s.Errorf("beside a pg_basebackup that was left over: %v", err)
 	}
-	shell(s.T, db2, "pkill -CONT -x pg_basebackup; for i in $(seq 100); do pgrep -x pg_basebackup || break; sleep 0.1; done; ! pgrep -x pg_basebackup; rm -rf /run/pgctl-*")
+	// the process that receives the WAL looks for its parent every 10 s
+	shell(s.T, db2, "pkill -CONT -x pg_basebackup; for i in $(seq 300); do pgrep -x pg_basebackup || break; sleep 0.1; done; rm -rf /run/pgctl-*; ! pgrep -x pg_basebackup")
 	s.renewed(db2, db1, s.renewal(db2, db1, postgres.MethodClone), postgres.MethodClone)
 	s.removeAsides(db2)
 }

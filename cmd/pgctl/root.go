@@ -49,7 +49,10 @@ again to go on), 130 interrupted.`,
 		}
 		return nil
 	}
-	root.AddCommand(newOverviewCmd(a), newFindMasterCmd(a), newStatusCmd(a), newPgpoolCmd(a), newUpmasterCmd(a), newSwitchoverCmd(a), newFailoverCmd(a), newVersionCmd(a))
+	root.AddCommand(
+		newOverviewCmd(a), newFindMasterCmd(a), newStatusCmd(a), newPgpoolCmd(a),
+		newUpmasterCmd(a), newSwitchoverCmd(a), newFailoverCmd(a), newCleanupCmd(a), newVersionCmd(a),
+	)
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
 	finish(root)

@@ -40,6 +40,11 @@ func (s *Site) postgres() postgres.Settings {
 	return postgres.Settings{DataDir: c.DataDir, Port: c.Port, OSUser: c.OSUser, User: c.User, DBName: c.DBName, BinDir: c.BinDir, Service: c.Service}
 }
 
+// Server is the PostgreSQL server on a host of the site.
+func (s *Site) Server(host string) *postgres.Server {
+	return postgres.On(s.Hosts(host), s.postgres())
+}
+
 func (s *Site) pgpool() pgpool.Settings {
 	c := s.Config.Pgpool
 	return pgpool.Settings{Conf: c.Conf, Service: c.Service, User: c.User, DBName: c.DBName}

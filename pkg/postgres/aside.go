@@ -41,6 +41,12 @@ func (s *Server) Asides(ctx context.Context, dataDir string) ([]cluster.Aside, e
 	return found, nil
 }
 
+// HasAside tells whether what a renewal set aside is still there, or something of it in a tablespace.
+func (s *Server) HasAside(ctx context.Context, dataDir, path string) (bool, error) {
+	out, err := s.host.Run(ctx, remote.Script(asideScript, dataDir, path, "look"))
+	return strings.TrimSpace(string(out.Stdout)) != "", err
+}
+
 // RemoveAside removes what a renewal set aside, and nothing else. What is not there is removed already.
 func (s *Server) RemoveAside(ctx context.Context, dataDir, path string) error {
 	_, err := s.host.Run(ctx, remote.Script(asideScript, dataDir, path))

@@ -1,4 +1,5 @@
-# Lists and removes what renewals set aside. Arguments: the data directory, then nothing, or the directory to be removed.
+# Lists and removes what renewals set aside. Arguments: the data directory, then nothing, or the directory to be removed, then
+# "look" to list only what of it is there.
 set -eu
 data=$(readlink -f -- "$1")
 
@@ -28,7 +29,11 @@ fi
 
 dir=$2
 is_aside "$dir" || { echo "$dir is not what pgctl set aside beside $data" >&2; exit 1; }
-[ -d "$dir" ] || exit 0
+if [ "${3:-}" = look ]; then
+  if [ -d "$dir" ]; then echo "$dir"; fi
+  outside "$dir"
+  exit 0
+fi
 for process in /proc/[0-9]*; do
   case $(readlink "$process/cwd" 2>/dev/null) in
   "$dir" | "$dir"/*)

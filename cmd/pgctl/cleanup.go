@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/failover"
+	"github.com/pgctl/pgctl/pkg/observe"
+)
+
+// cleanupOpts are cleanup's flags.
+type cleanupOpts struct {
+	changeOpts
+	hosts     []string
+	olderThan time.Duration
+}
+
+func newCleanupCmd(a *app) *cobra.Command {
+	var opts cleanupOpts
+	cmd := &cobra.Command{
+		Use:   "cleanup [HOST...]",
+		Short: "Remove the old data that was set aside when a server was made a standby again",
+		Long: `cleanup removes what renewals of a data directory set aside: DATADIR.pgctl-STAMP, the old data
+of a server that was cloned or the WAL that a rewind threw away, with what belongs to it in
+tablespaces. Nothing else is ever removed. Old data stays for as long as its server is neither
+the master nor streams; such a server is left out with the reason.
+
+It is refused (4) when the master is not certain. Exit code 5 when it stopped part-way, or a
+server was left out.`,
+		Example: "  pgctl cleanup --dry-run\n  pgctl cleanup\n  pgctl cleanup db2 --older-than 168h --yes",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.hosts = args
+			return a.cleanup(cmd.Context(), cmd.CommandPath(), opts)
+		},
+	}
+	opts.bind(cmd.Flags(), failover.RiskUnfencedMaster)
+	cmd.Flags().DurationVar(&opts.olderThan, "older-than", 24*time.Hour, "only what was set aside at least this `DURATION` ago")
+	return cmd
+}
+
+// counting is how long the sizes may take to count.
+const counting = time.Minute
+
+func (a *app) cleanup(ctx context.Context, command string, opts cleanupOpts) error {
+	if err := opts.check(); err != nil {
+		return usageError(command, err)
+	}
+	if opts.olderThan < 0 {
+		return usageError(command, fmt.Errorf("--older-than is %s, expected a duration of zero or more such as 24h", opts.olderThan))
+	}
+	site, closeSite, err := a.site(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeSite()
+	snap, err := ask(ctx, site, observe.ServersOnly)
+	if err != nil {
+		return err
+	}
+	for _, host := range opts.hosts {
+		if !slices.ContainsFunc(snap.Servers, func(s cluster.Server) bool { return s.Host == host }) {
+			return usageError(command, fmt.Errorf("%q is no server of the inventory", host))
+		}
+	}
+	cleaner := &failover.Cleaner{Server: site.Server, Timeout: a.timeout}
+	cleaner.Measure(ctx, &snap, opts.hosts, counting)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	now := a.now()
+	p, left, err := failover.Cleanup(snap, cluster.Diagnose(snap), opts.hosts, now.Add(-opts.olderThan), now, opts.accept)
+	if err != nil {
+		return err
+	}
+	c := change{plan: p, handlers: cleaner.Handlers(), site: site, accept: opts.accept, left: left}
+	for _, s := range snap.Servers {
+		if s.Reached() {
+			c.lockOn = append(c.lockOn, s.Host)
+		}
+	}
+	return a.apply(ctx, command, c, opts.changeOpts)
+}
