@@ -34,13 +34,10 @@ if [ "${3:-}" = look ]; then
   outside "$dir"
   exit 0
 fi
-for process in /proc/[0-9]*; do
-  case $(readlink "$process/cwd" 2>/dev/null) in
-  "$dir" | "$dir"/*)
-    echo "process ${process#/proc/} works in $dir" >&2
-    exit 1
-    ;;
-  esac
-done
+process=$({ find /proc/[0-9]*/cwd -maxdepth 0 -printf '%h %l\n' 2>/dev/null || :; } | awk -v dir="$dir" 'index(substr($0, index($0, " ") + 1) "/", dir "/") == 1 { print $1; exit }')
+if [ -n "$process" ]; then
+  echo "process ${process#/proc/} works in $dir" >&2
+  exit 1
+fi
 outside "$dir" | while read -r place; do rm -rf --one-file-system -- "$place"; done
 rm -rf --one-file-system -- "$dir"

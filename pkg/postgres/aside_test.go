@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"os"
+	"os/exec"
 	"reflect"
 	"strings"
 	"testing"
@@ -65,6 +66,15 @@ func TestRemoveAside(t *testing.T) {
 	if after := tree(t, dir); after != before {
 		t.Fatalf("a refusal changed something:\n%s", after)
 	}
+	inside := exec.CommandContext(t.Context(), "sleep", "60")
+	inside.Dir = dir + "/main.pgctl-" + stampA + "/pg_tblspc"
+	if err := inside.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RemoveAside(t.Context(), dir+"/main", dir+"/main.pgctl-"+stampA); err == nil || !strings.Contains(err.Error(), "works in") {
+		t.Errorf("a process works in it: %v", err)
+	}
+	_, _ = inside.Process.Kill(), inside.Wait()
 	for range 2 { // what is removed already is no error
 		if err := s.RemoveAside(t.Context(), dir+"/main", dir+"/main.pgctl-"+stampA); err != nil {
 			t.Fatal(err)

@@ -92,7 +92,7 @@ finish "$into"
 if [ "$into" = "$data" ]; then
   outside_in "$data"
   mark "$data" "$text"
-  rm -rf "$conf" "$busy"
+  rm -rf "$conf" "$conf.signals" "$busy"
   exit 0
 fi
 mark "$new" "$text"

@@ -3,9 +3,11 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -133,11 +135,25 @@ func files(t *testing.T, dir string, content map[string]string) {
 // tree lists what is below dir, as files takes it.
 func tree(t *testing.T, dir string) string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "sh", "-c", `cd "$1"; find . ! -type d | sort | while read -r f; do if [ -L "$f" ]; then echo "$f -> $(readlink "$f")"; else echo "$f $(cat "$f")"; fi; done`, "sh", dir).Output()
+	var lines []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name := "./" + strings.TrimPrefix(path, dir+"/")
+		if target, err := os.Readlink(path); err == nil {
+			lines = append(lines, name+" -> "+target+"\n")
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		lines = append(lines, name+" "+strings.TrimSuffix(string(text), "\n")+"\n")
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.ReplaceAll(string(out), dir, "DIR")
+	slices.Sort(lines)
+	return strings.ReplaceAll(strings.Join(lines, ""), dir, "DIR")
 }
 
 const stampA = "20260102T030405Z"
@@ -148,7 +164,7 @@ func TestSwap(t *testing.T) {
 	needRoot(t)
 	const killed = `
 change() {
-  left=$(cat "$data.count")
+  read -r left <"$data.count"
   if [ "$left" -eq 0 ]; then kill -9 $$; exit 1; fi
   echo $((left - 1)) >"$data.count"
 }
@@ -185,10 +201,10 @@ if [ -d "$new" ]; then swap; fi
 			"main.pgctl-new/pg_tblspc/16384": "-> " + dir + "/ts/pgctl-new", "main.pgctl-new/pg_tblspc/16385": "-> " + dir + "/ts2/pgctl-new",
 			"main.pgctl-new/pg_wal":    "-> " + dir + "/wal/pgctl-new",
 			"ts/pgctl-new/PG_15_1/who": "new", "ts2/pgctl-new/PG_15_1/who": "new", "wal/pgctl-new/000000010000000000000001": "new",
-			"main.pgctl-conf/postgresql.conf": "own", "main.count": fmt.Sprint(step),
+			"main.pgctl-conf/postgresql.conf": "own", "main.count": fmt.Sprintln(step),
 		})
 		_, errKilled := library(t, dir+"/main", killed)
-		files(t, dir, map[string]string{"main.count": "1000"})
+		files(t, dir, map[string]string{"main.count": "1000\n"})
 		if _, err := library(t, dir+"/main", killed); err != nil {
 			t.Fatalf("after a crash before change %d: %v", step, err)
 		}

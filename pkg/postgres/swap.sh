@@ -20,7 +20,11 @@ links() {
 # belongs LINK PLACE lists what in a place belongs to the cluster: of a tablespace its version's directory, of the WAL everything.
 belongs() {
   case $1 in
-  */pg_tblspc/*) set -- "$2" "PG_$(cat "${1%/pg_tblspc/*}/PG_VERSION")_" ;;
+  */pg_tblspc/*)
+    version=''
+    read -r version <"${1%/pg_tblspc/*}/PG_VERSION" || [ -n "$version" ] || return
+    set -- "$2" "PG_${version}_"
+    ;;
   *) set -- "$2" '' ;;
   esac
   for entry in "$1/$2"*; do
@@ -80,5 +84,5 @@ swap() {
   outside_in "$new"
   mv -T "$new" "$data"
   flush "${data%/*}/"
-  rm -rf "$conf" "$busy"
+  rm -rf "$conf" "$conf.signals" "$busy"
 }
