@@ -7,7 +7,7 @@ data=$(readlink -f -- "$1")
 outside() {
   for link in "$1"/pg_tblspc/[0-9]* "$1/pg_wal" "$1/pg_xlog" "$data"/pg_tblspc/[0-9]* "$data/pg_wal" "$data/pg_xlog"; do
     [ -L "$link" ] || continue
-    place=$(readlink "$link")
+    place=$(readlink -m "$link")
     place=${place%/pgctl-*}/pgctl-${1##*.pgctl-}
     if [ -d "$place" ] && [ ! -L "$place" ]; then echo "$place"; fi
   done | sort -u

@@ -38,26 +38,37 @@ func (s *Server) clone(ctx context.Context, r Renewal, tools Tools, master *Serv
 	if err != nil {
 		return err
 	}
-	mark, err := r.mark(s.host.Name(), MethodClone)
+	args, err := s.cloneArgs(r, tools, of, len(service))
 	if err != nil {
 		return err
 	}
-	option := ""
+	return refused(s.follow(ctx, remote.Script(renewScript+swapScript+cloneScript, args...), service, progress))
+}
+
+// cloneArgs are the arguments of clone.sh.
+func (s *Server) cloneArgs(r Renewal, tools Tools, of source, service int) ([]string, error) {
+	mark, err := r.mark(s.host.Name(), MethodClone)
+	if err != nil {
+		return nil, err
+	}
+	reuse, option := "0", ""
+	if r.ReuseSpace {
+		reuse = "1"
+	}
 	if of.freeSlots < 1 {
 		option = "--no-slot" // else a temporary slot keeps the WAL until it has come over
 	}
-	id, timeline := little64(r.SystemID), little32(uint32(r.Timeline))
 	args := []string{
-		r.DataDir, s.settings.osUser(), runProgram, tools.BaseBackup, mark, r.Stamp, flag(r.ReuseSpace), id, timeline,
-		strconv.Itoa(len(service)), option,
+		r.DataDir, s.settings.osUser(), runProgram, tools.BaseBackup, mark, r.Stamp, reuse, little64(r.SystemID), little32(uint32(r.Timeline)),
+		strconv.Itoa(service), option,
 	}
 	for _, t := range of.tablespaces {
 		if strings.HasPrefix(t.location+"/", r.DataDir+"/") {
-			return fmt.Errorf("%s: the master's tablespace %s would lie in the data directory %s: move it out of there first", s.host.Name(), t.location, r.DataDir)
+			return nil, fmt.Errorf("%s: the master's tablespace %s would lie in the data directory %s: move it out of there first", s.host.Name(), t.location, r.DataDir)
 		}
 		args = append(args, t.location)
 	}
-	return refused(s.follow(ctx, remote.Script(renewScript+swapScript+cloneScript, args...), service, progress))
+	return args, nil
 }
 
 // hasRoom refuses a clone without room for it. A copy that is complete already needs none.
@@ -97,11 +108,5 @@ func (r Renewal) serviceFile(host string) (string, error) {
 
 // little64 and little32 are numbers as they lie in pg_control, in hexadecimal.
 func little64(n uint64) string { return hex.EncodeToString(binary.LittleEndian.AppendUint64(nil, n)) }
-func little32(n uint32) string { return hex.EncodeToString(binary.LittleEndian.AppendUint32(nil, n)) }
 
-func flag(on bool) string {
-	if on {
-		return "1"
-	}
-	return "0"
-}
+func little32(n uint32) string { return hex.EncodeToString(binary.LittleEndian.AppendUint32(nil, n)) }

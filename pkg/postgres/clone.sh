@@ -26,7 +26,7 @@ stamp=$wanted
 give_up() {
   rm -f "$1/global/pg_control" # from here on nothing can start it
   links "$1" | while read -r link; do
-    place=$(readlink "$link")
+    place=$(place_of "$link")
     case $place in */pgctl-*) continue ;; esac
     belongs "$link" "$place" | while read -r entry; do rm -rf -- "$entry"; done
   done
@@ -72,7 +72,7 @@ PGSERVICEFILE=$service/service as_user "$program" --pgdata="$into" --dbname=serv
 undo() {
   if [ "$into" = "$new" ]; then
     links "$new" | while read -r link; do
-      place=$(readlink "$link")
+      place=$(place_of "$link")
       case $place in */pgctl-new) rm -rf "$place" ;; esac
     done
     rm -rf "$new"

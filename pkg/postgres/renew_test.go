@@ -194,7 +194,7 @@ if [ -d "$new" ]; then swap; fi
 	for step := 0; ; step++ {
 		dir := t.TempDir()
 		files(t, dir, map[string]string{
-			"main/PG_VERSION": "15", "main/who": "old", "main/pg_tblspc/16384": "-> " + dir + "/ts", "main/pg_wal": "-> " + dir + "/wal",
+			"main/PG_VERSION": "15", "main/who": "old", "main/pg_tblspc/16384": "-> " + dir + "/ts", "main/pg_wal": "-> ../wal",
 			"ts/PG_15_1/who": "old", "ts/PG_13_2/who": "other", "ts2/PG_15_1/who": "nobody",
 			"wal/000000010000000000000001": "old", "wal/000000010000000000000002": "old",
 			"main.pgctl-new/PG_VERSION": "15", "main.pgctl-new/who": "new", "main.pgctl-new/pgctl.renewed": "mark",

@@ -6,6 +6,9 @@ aside=$data.pgctl-$stamp
 lock
 stopped "$work"
 stopped "$data"
+wanted=$stamp
+if marked "$data" "$text" && [ "$stamp" = "$wanted" ]; then exit 0; fi
+stamp=$wanted
 [ ! -e "$work" ] || fail "an earlier rewind broke off" 11
 [ ! -e "$new" ] && [ ! -e "$busy" ] || fail "an earlier copy was begun" 10
 [ -f "$data/PG_VERSION" ] || fail "there is no data to rewind" 10

@@ -9,6 +9,15 @@ relink() {
   mv -fT "$1.part" "$1"
 }
 
+# place_of LINK prints where it leads, as an absolute path. What it leads to need not be there.
+place_of() {
+  target=$(readlink "$1")
+  case $target in
+  /*) echo "$target" ;;
+  *) readlink -m "${1%/*}/$target" ;;
+  esac
+}
+
 # links DIR lists the links of a data directory that lead outside.
 links() {
   for link in "$1"/pg_tblspc/[0-9]* "$1/pg_wal" "$1/pg_xlog"; do
@@ -36,7 +45,7 @@ belongs() {
 # outside_away DIR moves what lies outside of an old data directory aside.
 outside_away() {
   links "$1" | while read -r link; do
-    place=$(readlink "$link")
+    place=$(place_of "$link")
     case $place in */pgctl-*) continue ;; esac
     [ -d "$place" ] || continue
     mkdir -p "$place/pgctl-$stamp"
@@ -51,7 +60,7 @@ outside_away() {
 # that nobody has a link to any more.
 outside_in() {
   links "$1" | while read -r link; do
-    place=$(readlink "$link")
+    place=$(place_of "$link")
     case $place in */pgctl-new) place=${place%/pgctl-new} ;; *) continue ;; esac
     belongs "$link" "$place/pgctl-new" | while read -r entry; do
       if [ -e "$place/${entry##*/}" ]; then
