@@ -181,22 +181,23 @@ func (s *renewals) removeAsides(h *lab.Host) {
 	}
 }
 
-// leftOver: everything of pgctl's is killed on the host, and pg_basebackup alone is left. Nobody else may begin until it has ended.
+// leftOver: everything of pgctl's is killed on the host, and pg_basebackup alone is left. It is ended before anything else begins.
+// While the runner is there too, nobody else may begin.
 func (s *renewals) leftOver(db2, db1 *lab.Host) {
 	must(s.T, db2.Stop(s.Context(), "postgresql"))
 	err := s.during(s.Context(), db2, db1, s.renewal(db2, db1, postgres.MethodClone), func() {
-		shell(s.T, db2, "pkill -STOP -x pg_basebackup; pkill -9 -x perl; pkill -9 -f 'half a [c]opy'; true")
+		shell(s.T, db2, "pkill -STOP -x pg_basebackup")
+		_, err := s.on(db2).Renew(s.Context(), s.renewal(db2, db1, postgres.MethodClone), s.on(db1), func(postgres.Progress) {})
+		var refusal *cluster.Refusal
+		if !errors.As(err, &refusal) || !strings.Contains(err.Error(), "another renewal of /var/lib/postgresql/15/main is running") {
+			s.Errorf("beside another renewal: %v", err)
+		}
+		shell(s.T, db2, "pkill -9 -x perl; pkill -9 -f 'half a [c]opy'; true")
 	})
 	if err == nil {
 		s.Fatal("it went on without its runner")
 	}
-	_, err = s.renew(s.Context(), db2, db1, s.renewal(db2, db1, postgres.MethodClone))
-	var refusal *cluster.Refusal
-	if !errors.As(err, &refusal) || !strings.Contains(err.Error(), "another renewal of /var/lib/postgresql/15/main is running") {
-		s.Errorf("beside a pg_basebackup that was left over: %v", err)
-	}
-	// the process that receives the WAL looks for its parent every 10 s
-	shell(s.T, db2, "pkill -CONT -x pg_basebackup; for i in $(seq 300); do pgrep -x pg_basebackup || break; sleep 0.1; done; rm -rf /run/pgctl-*; ! pgrep -x pg_basebackup")
+	shell(s.T, db2, "pkill -CONT -x pg_basebackup; sleep 3; pgrep -x pg_basebackup") // what receives the WAL stays
 	s.renewed(db2, db1, s.renewal(db2, db1, postgres.MethodClone), postgres.MethodClone)
 	s.removeAsides(db2)
 }

@@ -4,7 +4,9 @@
 program=$1 text=$2 stamp=$3 reuse=$4 id=$5 timeline=$6 size=$7 option=$8
 shift 8
 lock
-service=$(mktemp -d /run/pgctl-clone.XXXXXX)
+service=/run/pgctl-clone.$(printf %s "$data" | cksum | cut -d ' ' -f 1)
+rm -rf "$service" # of a run that was killed
+mkdir "$service"
 trap 'rm -rf "$service"' EXIT
 trap 'exit 1' HUP INT TERM
 head -c "$size" >"$service/service"

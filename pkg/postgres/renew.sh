@@ -34,10 +34,27 @@ hex() { od -An -v -tx1 -j "$2" -N "$3" "$1" | tr -d ' \n'; }
 
 is_mount() { awk -v p="$1" '{ gsub(/\\040/, " ", $5) } $5 == p { found = 1 } END { exit !found }' /proc/self/mountinfo; }
 
-# lock keeps every other renewal of this data directory away.
+# lock keeps every other renewal of this data directory away. A pg_basebackup whose runner was killed is ended: its process that
+# receives the WAL would stay for ever, as it holds itself the pipe at whose end it would see that the other is gone.
 lock() {
   exec 9>>"$data.pgctl-lock"
-  flock -n 9 || fail "another renewal of $data is running on this host, or what it started has not ended yet" 12
+  if flock -n 9; then return; fi
+  busy_by="another renewal of $data is running on this host, or what it started has not ended yet" left=''
+  for process in $(
+    exec 9>&-
+    find /proc/[0-9]*/fd -lname "$data.pgctl-lock" -printf '%h\n' 2>/dev/null | sort -u
+  ); do
+    process=${process%/fd}
+    [ "$process" != "/proc/$$" ] || continue
+    case $(cat "$process/comm" 2>/dev/null) in
+    pg_basebackup | pg_rewind) left="$left ${process#/proc/}" ;;
+    '') ;;
+    *) fail "$busy_by" 12 ;;
+    esac
+  done
+  [ -n "$left" ] || fail "$busy_by" 12
+  kill -KILL $left || :
+  flock -w 5 9 || fail "$busy_by" 12
 }
 
 # stopped DIR: no postmaster runs on it, and no process of PostgreSQL's user is in it.

@@ -41,13 +41,23 @@ $SIG{PIPE} = 'IGNORE';
 my $open = '';
 vec($open, 0, 1) = 1;
 vec($open, fileno($from), 1) = 1;
+my $status;
 while (1) {
-    select(my $ready = $open, undef, undef, undef) > 0 or next;
+    my $ready = $open;
+    if (select($ready, undef, undef, 1) <= 0) {
+        # a program that was killed may leave one behind that holds the other end
+        next unless waitpid($pid, WNOHANG) == $pid;
+        $status = $?;
+        last;
+    }
     stop() if vec($ready, 0, 1) && !sysread(STDIN, my $ignored, 4096);
     next unless vec($ready, fileno($from), 1);
     sysread($from, my $data, 65536) or last;
     $data =~ tr/\r/\n/;
     defined syswrite(STDOUT, $data) or stop();
 }
-waitpid($pid, 0);
-exit($? & 127 ? 128 + ($? & 127) : $? >> 8);
+if (!defined $status) {
+    waitpid($pid, 0);
+    $status = $?;
+}
+exit($status & 127 ? 128 + ($status & 127) : $status >> 8);

@@ -128,3 +128,15 @@ func dialUnix(t *testing.T, path string) net.Conn {
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
+
+// TestRunKilled: a program that is killed has ended, although one that it started stays and holds its output.
+func TestRunKilled(t *testing.T) {
+	s := On(remote.NewPool(remote.Options{LocalName: "here"}).Host("here"), Settings{})
+	script := `perl -e "$1" "$2" sh -c 'sleep 30 & kill -9 $$' || { code=$?; echo "it ended with $code" >&2; exit $code; }`
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var f *failure
+	if err := s.follow(ctx, remote.Script(script, runProgram, me(t)), "", nil); !errors.As(err, &f) || f.code != 137 {
+		t.Errorf("%v", err)
+	}
+}
