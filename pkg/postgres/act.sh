@@ -40,7 +40,8 @@ pg_act() {
   start)
     pg_gone "$2" 50 || { echo "processes of an earlier PostgreSQL in $2 are left: $(echo $(pg_processes "$2"))" >&2; return 1; }
     if [ -d /run/systemd/system ]; then
-      systemctl stop "$unit" >/dev/null 2>&1 # a unit that ended by itself may still count as active, and would not be started
+      # a unit whose server ended by itself may still count as active, and would not be started
+      systemctl is-active -q "$unit" && systemctl stop "$unit" >/dev/null 2>&1
       systemctl reset-failed "$unit" 2>/dev/null
       systemctl start --no-block "$unit"
     else

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestServiceFile(t *testing.T) {
+func TestUpstreamService(t *testing.T) {
 	before := "[other]\nhost=x\n[pgctl_upstream]\nhost=db1\n\n[last]\nport=1"
 	c := ConnInfo{"host": "db2", "port": "5433", "user": "replicator", "password": "a b"}
 	after := withService([]byte(before), upstreamService, c)

@@ -1,0 +1,231 @@
+//go:build lab
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgctl/pgctl/internal/lab"
+)
+
+func TestLabSwitchover(t *testing.T) { switchoverStory(t, lab.Spec{}, 3) }
+
+func TestMatrixSwitchover(t *testing.T) {
+	for name, spec := range map[string]lab.Spec{
+		"PostgreSQL 15, three servers": {Servers: 3},
+		"PostgreSQL 10":                {Postgres: "10"},
+		"PostgreSQL 10, three servers": {Postgres: "10", Servers: 3},
+		"a server without systemd":     {NoSystemd: []string{"db2"}},
+	} {
+		t.Run(name, func(t *testing.T) { switchoverStory(t, spec, 100) })
+	}
+}
+
+// switchoverStory moves the master to and fro under writers. crashes is how many of the moments of a run it is killed at.
+func switchoverStory(t *testing.T, spec lab.Spec, crashes int) {
+	r := region(t, spec)
+	settles(t, r, []string{})
+	t.Run("dry run", func(t *testing.T) { switchoverDry(t, r) })
+	t.Run("refused", func(t *testing.T) { switchoverRefused(t, r) })
+	t.Run("to and fro under writers", func(t *testing.T) { toAndFro(t, r, 2) })
+	t.Run("the candidate fails before the promotion", func(t *testing.T) { switchoverBack(t, r) })
+	t.Run("crashes", func(t *testing.T) { switchoverCrashes(t, r, crashes) })
+}
+
+// TestMatrixHundred is a hundred switchovers under writers (PGCTL_SWITCHOVERS of them, where it is set).
+func TestMatrixHundred(t *testing.T) {
+	n := 100
+	if text := os.Getenv("PGCTL_SWITCHOVERS"); text != "" {
+		var err error
+		n, err = strconv.Atoi(text)
+		must(t, err)
+	}
+	r := region(t, lab.Spec{})
+	settles(t, r, []string{})
+	toAndFro(t, r, n)
+}
+
+// world is what a dry run and a refusal may not change: files and processes of every host.
+func world(t *testing.T, r *lab.Region) string {
+	t.Helper()
+	var all strings.Builder
+	for _, h := range r.Hosts() {
+		if h.Running() {
+			fmt.Fprintln(&all, h.Name(), shell(t, h, `cd `+h.DataDir()+` 2>/dev/null
+find . /etc/postgresql /etc/pgpool2 /etc/supervisor /pitrix /etc/pgctl /usr/local/bin ~postgres/.pg* -maxdepth 5 -type f \
+  \( -name '*.conf' -o -name '*.signal' -o -name '*.history' -o -path '/pitrix/*' -o -path '/etc/*' -o -path '/usr/local/*' -o -name '.pg*' \) -exec sha256sum {} + 2>/dev/null | sort
+ls -d `+h.DataDir()+`* pg_replslot/* 2>/dev/null
+pgrep -x 'postgres|pgpool' --oldest; pgrep -o -x pgpool; ls /var/lib/pgctl/journal 2>/dev/null; true`))
+		}
+	}
+	return all.String()
+}
+
+// unchanged runs a command that may change nothing, and sees that it did not.
+func unchanged(t *testing.T, r *lab.Region, exit int, says string, args ...string) lab.Result {
+	t.Helper()
+	before := world(t, r)
+	out := pgctl(t, r, args...)
+	if out.Exit != exit || !strings.Contains(out.Stdout+out.Stderr, says) {
+		t.Errorf("pgctl %s: exit %d, expected %d and %q:\n%s%s", strings.Join(args, " "), out.Exit, exit, says, out.Stdout, out.Stderr)
+	}
+	if after := world(t, r); after != before {
+		t.Errorf("pgctl %s changed something:\n%s\n%s", strings.Join(args, " "), before, after)
+	}
+	return out
+}
+
+// master is who is master, as pgctl says.
+func master(t *testing.T, r *lab.Region) string {
+	t.Helper()
+	return strings.TrimSpace(pgctl(t, r, "find-master").Stdout)
+}
+
+func switchoverDry(t *testing.T, r *lab.Region) {
+	out := unchanged(t, r, exitDone, "", "switchover", "--dry-run", "-o", "json")
+	var doc changeDoc
+	if err := json.Unmarshal([]byte(out.Stdout), &doc); err != nil || !doc.DryRun || doc.Facts["from"] != "db1" || doc.Facts["to"] != "db2" || len(doc.Steps) < 15 {
+		t.Errorf("%v: %+v", err, doc)
+	}
+	unchanged(t, r, exitDone, "db1 is the master already", "switchover", "--to", "db1", "--yes")
+	unchanged(t, r, exitUsage, "--yes is needed", "switchover")
+}
+
+func switchoverRefused(t *testing.T, r *lab.Region) {
+	db2 := r.Host("db2")
+	unchanged(t, r, exitRefused, "the inventory has no server db9", "switchover", "--to", "db9", "--yes")
+	unchanged(t, r, exitRefused, "this is", "failover", "--to", "db1", "--yes")
+	psql(t, db2, "SELECT pg_wal_replay_pause()")
+	unchanged(t, r, exitRefused, "replay is paused on db2", "switchover", "--to", "db2", "--yes")
+	psql(t, db2, "SELECT pg_wal_replay_resume()")
+	must(t, db2.Stop(t.Context(), "postgresql"))
+	unchanged(t, r, exitRefused, "PostgreSQL on db2 does not answer", "switchover", "--to", "db2", "--yes")
+	must(t, db2.Start(t.Context(), "postgresql"))
+	settles(t, r, []string{})
+}
+
+// toAndFro switches n times, while one client writes directly and one through each pool, every 10 ms.
+func toAndFro(t *testing.T, r *lab.Region, n int) {
+	var writers []*lab.Writer
+	names := []string{"directly"}
+	start := func(spec lab.WriterSpec) {
+		w, err := r.StartWriter(t.Context(), spec)
+		must(t, err)
+		writers = append(writers, w)
+	}
+	start(lab.WriterSpec{Targets: r.Servers(), Port: r.Host("db1").Port()})
+	for _, pool := range r.Pools() {
+		start(lab.WriterSpec{Targets: []*lab.Host{pool}})
+		names = append(names, "through the pool on "+pool.Name())
+	}
+	var took []time.Duration
+	for i := range n {
+		from := master(t, r)
+		began := time.Now()
+		out := pgctl(t, r, "switchover", "--yes")
+		took = append(took, time.Since(began))
+		if to := master(t, r); out.Exit != exitDone || to == from {
+			t.Fatalf("switchover %d from %s to %s: exit %d\n%s", i+1, from, to, out.Exit, out.Stderr)
+		}
+		time.Sleep(300 * time.Millisecond)
+	}
+	settles(t, r, []string{})
+	slices.Sort(took)
+	t.Logf("%d switchovers, the command took %v in the median, %v at worst", n, took[n/2], took[n-1])
+	for i, w := range writers {
+		report, err := w.Stop()
+		must(t, err)
+		for _, server := range r.Servers() {
+			lost, err := report.Lost(t.Context(), server)
+			must(t, err)
+			if len(lost) > 0 {
+				t.Errorf("written %s: %s lacks %d acknowledged writes: %v", names[i], server.Name(), len(lost), lost)
+			}
+		}
+		var gaps []time.Duration
+		for _, g := range report.Gaps {
+			gaps = append(gaps, g.Length().Round(10*time.Millisecond))
+		}
+		slices.Sort(gaps)
+		if report.Acknowledged == 0 || len(gaps) == 0 {
+			t.Errorf("written %s: %s", names[i], report)
+			continue
+		}
+		t.Logf("written %s: %d acknowledged, none lost; %d gaps, median %v, worst %v", names[i], report.Acknowledged, len(gaps), gaps[len(gaps)/2], gaps[len(gaps)-1])
+	}
+}
+
+// switchoverBack: the candidate replays nothing any more from the moment of the stop on. Nobody is promoted, and the old master is master again.
+func switchoverBack(t *testing.T, r *lab.Region) {
+	from := master(t, r)
+	to := "db2"
+	if from == "db2" {
+		to = "db1"
+	}
+	must(t, r.Host(to).Freeze("startup"))
+	out := pgctl(t, r, "switchover", "--to", to, "--yes", "--timeout", "3s")
+	must(t, r.Host(to).Thaw("startup"))
+	if out.Exit != exitFailed || !strings.Contains(out.Stderr, "everything is as it was before") || !strings.Contains(out.Stderr, "it has replayed up to") {
+		t.Errorf("%+v", out)
+	}
+	if now := master(t, r); now != from {
+		t.Errorf("the master is %q, expected %s again", now, from)
+	}
+	settles(t, r, []string{})
+	if text := psql(t, r.Host(from), "SELECT pg_is_in_recovery()"); text != "f" {
+		t.Errorf("%s: in recovery %s", from, text)
+	}
+	if left := shell(t, r.Firstbox(), "ls /var/lib/pgctl/journal; true"); left != "" {
+		t.Errorf("a journal is left: %s", left)
+	}
+}
+
+// killedAt runs a command and kills pgctl when its n-th report comes; false when the command came to its end before.
+func killedAt(t *testing.T, r *lab.Region, n int, command string) bool {
+	t.Helper()
+	out := shell(t, r.Firstbox(), fmt.Sprintf(`pgctl %s --yes 2>&1 >/dev/null | { n=0; while read -r line; do case $line in [0-9]*/*) n=$((n+1)); last=$line;; esac
+if [ $n = %d ]; then pkill -9 -x pgctl; echo "killed at $last"; break; fi; done; cat >/dev/null; }; while pgrep -x pgctl >/dev/null; do sleep 0.05; done`, command, n))
+	t.Log(out)
+	return strings.Contains(out, "killed")
+}
+
+// switchoverCrashes kills pgctl at every report of its steps, at most so many, and runs it again: each time the switchover comes to its end.
+func switchoverCrashes(t *testing.T, r *lab.Region, limit int) {
+	w, err := r.StartWriter(t.Context(), lab.WriterSpec{Targets: r.Servers(), Port: r.Host("db1").Port()})
+	must(t, err)
+	every := 1
+	if limit < 30 {
+		every = 9 // the default story looks at a few
+	}
+	for n := 5; n < limit*every+5; n += every {
+		from := master(t, r)
+		if !killedAt(t, r, n, "switchover") {
+			break
+		}
+		out := pgctl(t, r, "switchover", "--yes")
+		if out.Exit != exitDone {
+			t.Fatalf("after a crash at report %d: %+v", n, out)
+		}
+		settles(t, r, []string{})
+		if to := master(t, r); to == from {
+			t.Logf("the crash came after the end: %s went back", from)
+		}
+		if left := shell(t, r.Firstbox(), "ls /var/lib/pgctl/journal; true"); left != "" {
+			t.Errorf("a journal is left: %s", left)
+		}
+	}
+	report, err := w.Stop()
+	must(t, err)
+	for _, server := range r.Servers() {
+		if lost, err := report.Lost(t.Context(), server); err != nil || len(lost) > 0 {
+			t.Errorf("%s lacks %d acknowledged writes: %v, %v", server.Name(), len(lost), lost, err)
+		}
+	}
+}
