@@ -179,7 +179,7 @@ func (s *renewals) asides(h *lab.Host) []cluster.Aside {
 	return found
 }
 
-// TestLabRenew: the two ways, and the one that looks like no way is needed.
+// TestLabRenew: the two ways, and what they set aside.
 func TestLabRenew(t *testing.T) {
 	s := newRenewals(t, lab.Spec{})
 	db1, db2 := s.r.Host("db1"), s.r.Host("db2")
@@ -220,7 +220,6 @@ func TestLabRenew(t *testing.T) {
 		}
 	})
 	t.Run("rewind after a promotion", func(t *testing.T) { s.in(t).rewound(db1, db2, func() { must(t, db1.Stop(t.Context(), "postgresql")) }) })
-	t.Run("two promoted to one timeline", func(t *testing.T) { s.in(t).twins(db2, db1) })
 }
 
 // in gives a subtest its own view.

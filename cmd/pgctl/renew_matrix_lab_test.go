@@ -98,7 +98,8 @@ func TestMatrixRenewRewind(t *testing.T) {
 		s.fork(&r, db1)
 		s.renewed(db2, db1, r, postgres.MethodRewind)
 	})
-	t.Run("loss of power", func(t *testing.T) { s.in(t).powerLost(db1, db2) })
+	t.Run("two promoted to one timeline", func(t *testing.T) { s.in(t).twins(db1, db2) })
+	t.Run("loss of power", func(t *testing.T) { s.in(t).powerLost(db2, db1) })
 }
 
 // big makes the database large enough for a copy of it to be caught in the middle.
@@ -326,39 +327,39 @@ func (s *renewals) mounted(db2, db1 *lab.Host) {
 }
 
 // powerLost: the host dies in the middle of pg_rewind. It comes back without PostgreSQL, and is cloned then.
-func (s *renewals) powerLost(db1, db2 *lab.Host) {
-	psql(s.T, db2, "SELECT count(*) FROM told") // it follows db1
-	must(s.T, db1.Stop(s.Context(), "postgresql"))
-	psql(s.T, db2, "SELECT pg_promote()")
-	alone(s.T, db2)
-	big(s.T, db2)
-	shell(s.T, db1, "rm -f "+db1.DataDir()+"/standby.signal")
-	must(s.T, db1.Start(s.Context(), "postgresql"))
-	write(s.T, db1, 70001, 71000)
-	must(s.T, db1.Stop(s.Context(), "postgresql"))
-	r := s.renewal(db1, db2, postgres.MethodRewind)
-	s.fork(&r, db2)
-	err := s.during(s.Context(), db1, db2, r, func() {
-		shell(s.T, db1, "pkill -STOP -x pg_rewind")
-		must(s.T, db1.Kill(s.Context()))
+func (s *renewals) powerLost(old, master *lab.Host) {
+	psql(s.T, master, "SELECT count(*) FROM told") // it follows the old one
+	must(s.T, old.Stop(s.Context(), "postgresql"))
+	psql(s.T, master, "SELECT pg_promote()")
+	alone(s.T, master)
+	big(s.T, master)
+	shell(s.T, old, "rm -f "+old.DataDir()+"/standby.signal")
+	must(s.T, old.Start(s.Context(), "postgresql"))
+	write(s.T, old, 70001, 71000)
+	must(s.T, old.Stop(s.Context(), "postgresql"))
+	r := s.renewal(old, master, postgres.MethodRewind)
+	s.fork(&r, master)
+	err := s.during(s.Context(), old, master, r, func() {
+		shell(s.T, old, "pkill -STOP -x pg_rewind")
+		must(s.T, old.Kill(s.Context()))
 	})
 	if err == nil {
 		s.Fatal("it went on without its host")
 	}
 	booting, cancel := context.WithTimeout(s.Context(), 30*time.Second)
 	defer cancel()
-	if err := db1.Boot(booting); err == nil || !strings.Contains(err.Error(), "db1: PostgreSQL") {
+	if err := old.Boot(booting); err == nil || !strings.Contains(err.Error(), old.Name()+": PostgreSQL") {
 		s.Fatalf("expected the host to come up without PostgreSQL: %v", err)
 	}
-	if n := shell(s.T, db1, "pgrep -c -x postgres; true"); n != "0" {
+	if n := shell(s.T, old, "pgrep -c -x postgres; true"); n != "0" {
 		s.Errorf("PostgreSQL runs on half rewound data: %s processes", n)
 	}
-	shell(s.T, db1, "test -d "+db1.DataDir()+".pgctl-rewinding && ! test -e "+db1.DataDir())
-	r = s.renewal(db1, db2, postgres.MethodRewind)
-	s.fork(&r, db2)
-	s.renewed(db1, db2, r, postgres.MethodClone)
+	shell(s.T, old, "test -d "+old.DataDir()+".pgctl-rewinding && ! test -e "+old.DataDir())
+	r = s.renewal(old, master, postgres.MethodRewind)
+	s.fork(&r, master)
+	s.renewed(old, master, r, postgres.MethodClone)
 	if len(s.notes) != 1 || !strings.Contains(s.notes[0], "an earlier rewind broke off") {
 		s.Errorf("notes %q", s.notes)
 	}
-	s.removeAsides(db1)
+	s.removeAsides(old)
 }
