@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -59,6 +60,7 @@ type change struct {
 	accept   []string          // risks that the operator takes
 	lockOn   []string          // hosts that hold the region's lock
 	left     map[string]string // hosts that the plan leaves out, and why
+	later    map[string]string // servers that have to rejoin afterwards, and why
 	// still is asked before every step whether the plan still applies to the servers as they are; nil: the master is the plan's.
 	still func(snap cluster.Snapshot, p plan.Plan, accept []string) error
 	// undo is the plan that takes back what a stopped run has begun, false where there is none; nil: never.
@@ -124,6 +126,11 @@ func (a *app) apply(ctx context.Context, command string, c change, o changeOpts)
 	}
 	if chatty != a {
 		errRun = cmp.Or(errRun, a.print(doc, nil))
+	}
+	if errRun == nil {
+		for _, host := range slices.Sorted(maps.Keys(c.later)) {
+			fmt.Fprintf(a.err, "pgctl: hint: %s does not follow yet (%s): pgctl upmaster %s\n", host, c.later[host], host)
+		}
 	}
 	return cmp.Or(errRun, leftOut(c))
 }

@@ -263,4 +263,3 @@ func cutHalfWay(t *testing.T, r *lab.Region) {
 	settles(t, r, []string{})
 	psql(t, db1, "DROP TABLE big")
 }
-

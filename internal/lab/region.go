@@ -161,6 +161,7 @@ func (r *Region) findImages(ctx context.Context) error {
 }
 
 func (r *Region) build(ctx context.Context) error {
+	raiseLimits()
 	started := time.Now()
 	if err := takeDown(ctx, r.Name()); err != nil {
 		return fmt.Errorf("clear what was left: %w", err)

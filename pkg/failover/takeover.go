@@ -191,17 +191,33 @@ func (t *Takeover) strays(s *cluster.Server) string {
 	return kin.Unproven
 }
 
-// Left are the servers that a change of master leaves out, and why.
+// Left are the pools that a change of master leaves out, and why: their clients go on asking the old master.
 func (t *Takeover) Left() map[string]string {
 	left := map[string]string{}
-	for i := range t.Snap.Servers {
-		if s := &t.Snap.Servers[i]; s != t.From && s != t.To {
-			if why := t.strays(s); why != "" {
-				left[s.Host] = why + "; pgctl upmaster " + s.Host + " when it is there"
-			}
+	for _, pool := range t.Snap.Pools {
+		switch {
+		case !pool.Reached():
+			left[pool.Host] = pool.Unreachable.Message
+		case pool.ConfFailure != nil:
+			left[pool.Host] = pool.ConfFailure.Message
+		case pool.Backends == nil:
+			left[pool.Host] = "its pgpool.conf was not read"
 		}
 	}
 	return left
+}
+
+// Later are the servers that do not follow the new master yet, each with the reason.
+func (t *Takeover) Later() map[string]string {
+	later := map[string]string{}
+	for i := range t.Snap.Servers {
+		if s := &t.Snap.Servers[i]; s != t.From && s != t.To {
+			if why := t.strays(s); why != "" {
+				later[s.Host] = why
+			}
+		}
+	}
+	return later
 }
 
 // namesAfter are the names of the new master: every server that will follow it, in the form that the site had.
