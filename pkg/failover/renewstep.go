@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
@@ -35,6 +36,9 @@ func (h *Servers) renew(ctx context.Context, s plan.Step) error {
 	if r.Upstream, err = h.upstream(ctx, s); err != nil {
 		return err
 	}
+	if err := h.recount(ctx, s); err != nil {
+		return err
+	}
 	began, last := h.Now(), time.Time{}
 	_, err = h.server(s).Renew(ctx, r, h.on(r.Master, ""), func(p postgres.Progress) {
 		if now := h.Now(); p.Note != "" || now.Sub(last) >= 2*time.Second {
@@ -43,6 +47,47 @@ func (h *Servers) renew(ctx context.Context, s plan.Step) error {
 		}
 	})
 	return err
+}
+
+// recount looks once more at what the stopped server alone has: one that ran as a master may have written since the plan was made.
+func (h *Servers) recount(ctx context.Context, s plan.Step) error {
+	known, err := strconv.Atoi(s.Args["known"])
+	if err != nil {
+		return nil // the operator gave up whatever there is
+	}
+	for _, from := range parseForks(s.Args["own"]) {
+		tail, err := h.server(s).Tail(ctx, s.Args["data_dir"], from.Parent, from.At)
+		if err != nil {
+			return err
+		}
+		known -= tail.Transactions
+	}
+	if known < 0 {
+		return fmt.Errorf("it made %d more transactions before it was stopped: run it again, it will say what would be lost", -known)
+	}
+	return nil
+}
+
+// forks writes positions on timelines as "2@0/5000 ...".
+func forks(all []cluster.Fork) string {
+	var parts []string
+	for _, f := range all {
+		parts = append(parts, fmt.Sprintf("%d@%s", f.Parent, f.At))
+	}
+	return strings.Join(parts, " ")
+}
+
+func parseForks(text string) []cluster.Fork {
+	var all []cluster.Fork
+	for field := range strings.FieldsSeq(text) {
+		t, at, _ := strings.Cut(field, "@")
+		timeline, err1 := strconv.ParseUint(t, 10, 32)
+		lsn, err2 := cluster.ParseLSN(at)
+		if err1 == nil && err2 == nil {
+			all = append(all, cluster.Fork{Parent: cluster.Timeline(timeline), At: lsn})
+		}
+	}
+	return all
 }
 
 // progressText is how much is done, how fast, and how long it will take at that pace.

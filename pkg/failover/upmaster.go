@@ -178,7 +178,7 @@ func (r *Rejoin) method(o UpmasterOptions) (method, why string) {
 		return methodClone, "as asked"
 	case k.Unproven != "":
 		return methodClone, k.Unproven
-	case k.Diverged == "" && r.TailFailure == "" && r.Tail.Bytes() == 0:
+	case k.Diverged == "" && r.TailFailure == "" && r.Tail.Bytes() == 0 && !r.writes():
 		if r.OldestWAL != 0 && r.needs() < r.OldestWAL {
 			return methodClone, fmt.Sprintf("%s has no WAL before %s any more, it needs it from %s on", r.Master.Host, r.OldestWAL, r.needs())
 		}
@@ -186,8 +186,10 @@ func (r *Rejoin) method(o UpmasterOptions) (method, why string) {
 	case r.TailFailure != "":
 		return methodClone, r.TailFailure
 	}
-	why = k.Diverged
-	if why == "" {
+	switch why = k.Diverged; {
+	case why == "" && r.Tail.Bytes() == 0:
+		why = "it runs as a master: its stop alone writes more"
+	case why == "":
 		why = fmt.Sprintf("it has %s of WAL after %s, where %s left timeline %d", cluster.Size(r.Tail.Bytes()), k.Fork.At, r.Master.Host, k.Fork.Parent)
 	}
 	if r.Tools.Rewind && k.Fork.Parent != r.Master.SQL.Timeline {
@@ -195,6 +197,9 @@ func (r *Rejoin) method(o UpmasterOptions) (method, why string) {
 	}
 	return methodClone, why
 }
+
+// writes tells whether the old server runs as a master at this moment.
+func (r *Rejoin) writes() bool { return r.Old.SQL != nil && !r.Old.SQL.InRecovery }
 
 // needs is from where on the old server wants WAL.
 func (r *Rejoin) needs() cluster.LSN {
@@ -291,7 +296,7 @@ func (r *Rejoin) plan(o UpmasterOptions, method, why string) plan.Plan {
 	if method != methodFollow {
 		b.step(verbRenew, old.Host, renewText(method, master.Host, o.ReuseSpace), why, with("method", method), with("fork", r.Kin.Fork.At.String()),
 			with("fork_timeline", strconv.Itoa(int(r.Kin.Fork.Parent))), with("system_id", p.Facts["system_id"]), with("timeline", p.Facts["timeline"]),
-			with("reuse_space", strconv.FormatBool(o.ReuseSpace)))
+			with("reuse_space", strconv.FormatBool(o.ReuseSpace)), with("own", forks(r.Kin.Own)), with("known", r.known(o)))
 	}
 	b.step(verbFollow, old.Host, fmt.Sprintf("make its files those of a standby of %s, named %s", master.Host, name), followWhy(method, why))
 	b.step(verbStart, old.Host, "start PostgreSQL as a standby", "")
@@ -308,6 +313,15 @@ func (r *Rejoin) plan(o UpmasterOptions, method, why string) plan.Plan {
 		}
 	}
 	return p
+}
+
+// known is how many transactions may be set aside: those that were seen; any where the operator gave them up,
+// or where a standby's cannot be read.
+func (r *Rejoin) known(o UpmasterOptions) string {
+	if slices.Contains(o.Accept, RiskLoseDiverged) || r.TailFailure != "" {
+		return "any"
+	}
+	return strconv.Itoa(r.Tail.Transactions)
 }
 
 // args are what every step of the rejoining server needs to know.
