@@ -130,6 +130,9 @@ func bothSides(t *testing.T, r *lab.Region) {
 	}
 	rejoinsLater(t, r, "db1", "--accept=lose-diverged-transactions")
 	rejoinOthers(t, r)
+	if out := pgctl(t, r, "pgpool", "sync", "--yes"); out.Exit != exitDone {
+		t.Errorf("%+v", out)
+	}
 	settles(t, r, []string{})
 	if side := psql(t, db1, "SELECT t FROM side"); side != "db2" {
 		t.Errorf("db1 has %q", side)

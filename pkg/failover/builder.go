@@ -36,29 +36,31 @@ func (b builder) step(verb, host, text, why string, own ...arg) {
 	b.plan.Steps = append(b.plan.Steps, plan.Step{ID: id, Verb: verb, Host: host, Args: args, Text: text, Why: why})
 }
 
-// masterFiles has the given servers' file name the master, where the site keeps such a file.
-func (b builder) masterFiles(snap cluster.Snapshot, master string, hosts ...string) {
+// masterFiles has the file of every server that answers name the master, where the site keeps such a file.
+func (b builder) masterFiles(snap cluster.Snapshot, master string) {
 	if !slices.ContainsFunc(snap.Servers, func(s cluster.Server) bool { return s.MasterFile != nil }) {
 		return
 	}
-	for _, host := range hosts {
-		b.step(verbMasterFile, host, "write "+master+" into "+MasterFile, "", with("master", master))
+	for _, s := range snap.Servers {
+		if s.Reached() {
+			b.step(verbMasterFile, s.Host, "write "+master+" into "+MasterFile, "", with("master", master))
+		}
 	}
 }
 
-// slotOf is the slot that a server uses on its master, where the site uses slots: the name of a slot is the host's.
-func slotOf(snap cluster.Snapshot, host string) string {
-	for _, s := range snap.Servers {
-		if s.SQL == nil {
-			continue
-		}
-		for _, slot := range s.SQL.Slots {
-			if slot.Physical {
-				return slotName(host)
-			}
-		}
+// usesSlots tells whether any server that answers keeps a slot for a standby.
+func usesSlots(snap cluster.Snapshot) bool {
+	return slices.ContainsFunc(snap.Servers, func(s cluster.Server) bool {
+		return s.SQL != nil && slices.ContainsFunc(s.SQL.Slots, func(slot cluster.Slot) bool { return slot.Physical })
+	})
+}
+
+// slotOf is the slot that a server uses on its master, where the site uses slots: it is named for the host.
+func slotOf(uses bool, host string) string {
+	if !uses {
+		return ""
 	}
-	return ""
+	return slotName(host)
 }
 
 // slotName is a host's name in what a slot's name may have: lower-case letters, digits and underscores.
@@ -72,10 +74,10 @@ func slotName(host string) string {
 }
 
 // foreignSlots are the slots that a server may have kept for the others while it was master, where the site uses slots.
-func foreignSlots(snap cluster.Snapshot, of string) string {
+func foreignSlots(uses bool, snap cluster.Snapshot, of string) string {
 	var names []string
 	for _, s := range snap.Servers {
-		if s.Host != of && slotOf(snap, s.Host) != "" {
+		if s.Host != of && uses {
 			names = append(names, slotName(s.Host))
 		}
 	}

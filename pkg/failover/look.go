@@ -23,6 +23,7 @@ type Rejoin struct {
 	OldRows     []cluster.Epoch // none where Old does not answer
 	Rows        []cluster.Epoch
 	Name        string // the application_name that Old had; "" none known
+	Slots       bool   // the site uses replication slots
 	OldestWAL   cluster.LSN
 	Tools       postgres.Tools
 	Room        postgres.Room
@@ -97,8 +98,9 @@ func (r *Rejoin) tails(ctx context.Context, h *Servers, old *postgres.Server) {
 func (h *Servers) lookAround(ctx context.Context, r *Rejoin, old, master *postgres.Server) {
 	ctx, cancel := context.WithTimeout(ctx, 2*h.Timeout)
 	defer cancel()
-	if upstream, err := old.UpstreamOf(ctx, r.DataDir); err == nil && cluster.IsMember(upstream["application_name"], r.Old.Host) {
-		r.Name = upstream["application_name"]
+	r.Slots = usesSlots(r.Snap)
+	if upstream, slot, err := old.UpstreamOf(ctx, r.DataDir); err == nil && cluster.IsMember(upstream["application_name"], r.Old.Host) {
+		r.Name, r.Slots = upstream["application_name"], r.Slots || slot != ""
 	}
 	r.Tools, _ = old.Tools(ctx, r.DataDir)
 	r.Room, _ = old.Needs(ctx, master, r.DataDir)

@@ -95,7 +95,7 @@ func (h *Servers) login(ctx context.Context, dirs map[string]string) (postgres.C
 			continue
 		}
 		ctx, cancel := h.ask(ctx)
-		found, err := h.on(host, dirs[host]).UpstreamOf(ctx, dirs[host])
+		found, _, err := h.on(host, dirs[host]).UpstreamOf(ctx, dirs[host])
 		cancel()
 		if login := loginOf(found); login != nil {
 			h.known = login

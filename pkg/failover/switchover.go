@@ -58,7 +58,7 @@ func Switchover(t Takeover, o TakeoverOptions) (plan.Plan, error) {
 	b.step(verbStart, from.Host, "start PostgreSQL as a standby", "", append(follow(from, name), dir(from))...)
 	t.after(b, o)
 	b.step(verbStream, from.Host, "wait until it streams from "+to.Host+" and has caught up", "", append(follow(from, name), dir(from))...)
-	if slots := foreignSlots(t.Snap, from.Host); slots != "" {
+	if slots := foreignSlots(t.Slots, t.Snap, from.Host); slots != "" {
 		b.step(verbDropSlots, from.Host, "drop the slots that it kept for others", "a standby keeps WAL for them for ever", with("slots", slots), dir(from))
 	}
 	b.step(verbCheckpoint, to.Host, "write a checkpoint", "its control file has the new timeline then")
@@ -114,6 +114,9 @@ func (t *Takeover) switchRules(no *refusals, o TakeoverOptions) {
 	}
 	otherMasters(t.Snap, t.From.Host, t.To.Host, no)
 	t.candidateRules(no)
+	if t.To.SQL == nil || t.To.Data == nil {
+		return
+	}
 	t.settingRules(no)
 	for _, s := range append(t.followers(), t.From) {
 		if why := t.NoRoute[s.Host]; why != "" {

@@ -20,6 +20,7 @@ type Takeover struct {
 	Diagnosis cluster.Diagnosis
 	From      *cluster.Server              // of Snap: who is master, or was when an earlier run stopped it; nil: not known
 	To        *cluster.Server              // of Snap: the candidate; nil: none
+	Slots     bool                         // the site uses replication slots
 	Resumed   bool                         // From was stopped by an earlier run
 	Names     map[string]string            // the application_name of each standby, from its files; the host's name where there is none
 	Settings  map[string]map[string]string // of the servers that answer
@@ -50,6 +51,7 @@ func (h *Servers) LookTakeover(ctx context.Context, snap cluster.Snapshot, from,
 	if _, err := h.login(ctx, dirsOf(snap)); err != nil {
 		t.NoLogin = err.Error()
 	}
+	t.Slots = usesSlots(t.Snap)
 	var wait sync.WaitGroup
 	var mu sync.Mutex
 	for i := range t.Snap.Servers {
@@ -77,9 +79,9 @@ func (h *Servers) lookServer(ctx context.Context, t *Takeover, s *cluster.Server
 	ctx, cancel := h.ask(ctx)
 	defer cancel()
 	server := h.on(s.Host, s.Data.Path)
-	name := s.Host
-	if upstream, err := server.UpstreamOf(ctx, s.Data.Path); err == nil && cluster.IsMember(upstream["application_name"], s.Host) {
-		name = upstream["application_name"]
+	name, hasSlot := s.Host, false
+	if upstream, slot, err := server.UpstreamOf(ctx, s.Data.Path); err == nil && cluster.IsMember(upstream["application_name"], s.Host) {
+		name, hasSlot = upstream["application_name"], slot != ""
 	}
 	var settings map[string]string
 	var rows []cluster.Epoch
@@ -93,6 +95,7 @@ func (h *Servers) lookServer(ctx context.Context, t *Takeover, s *cluster.Server
 	}
 	mu.Lock()
 	defer mu.Unlock()
+	t.Slots = t.Slots || hasSlot
 	t.Names[s.Host], t.Settings[s.Host], t.Rows[s.Host] = name, settings, rows
 	if why != "" {
 		t.NoRoute[s.Host] = why
@@ -252,7 +255,7 @@ func (t *Takeover) followArgs(names cluster.SyncNames) func(s *cluster.Server, n
 	return func(s *cluster.Server, name string, own ...arg) []arg {
 		args := []arg{
 			with("master", t.To.Host), with("addresses", strings.Join(t.To.Addresses, " ")), with("port", strconv.Itoa(t.To.Data.Port)), with("name", name),
-			with("slot", slotOf(t.Snap, s.Host)), with("names", names.Without(s.Host).With(t.To.Host, t.nameOf(t.To)).String()),
+			with("slot", slotOf(t.Slots, s.Host)), with("names", names.Without(s.Host).With(t.To.Host, t.nameOf(t.To)).String()),
 			with("data_dir", s.Data.Path),
 		}
 		return append(args, own...)
@@ -262,7 +265,7 @@ func (t *Takeover) followArgs(names cluster.SyncNames) func(s *cluster.Server, n
 // slots has the candidate keep WAL for those who will follow it, where the site uses slots.
 func (t *Takeover) slots(b builder, servers []*cluster.Server) {
 	for _, s := range servers {
-		if slot := slotOf(t.Snap, s.Host); slot != "" {
+		if slot := slotOf(t.Slots, s.Host); slot != "" {
 			b.step(verbSlot, t.To.Host, "keep the slot "+slot+" for "+s.Host, "", with("slot", slot))
 		}
 	}
@@ -283,13 +286,7 @@ func (t *Takeover) after(b builder, o TakeoverOptions) {
 			b.plan.Steps = append(b.plan.Steps, poolSteps(pool, t.To, o.Pools)...)
 		}
 	}
-	var hosts []string
-	for _, s := range t.Snap.Servers {
-		if s.Reached() {
-			hosts = append(hosts, s.Host)
-		}
-	}
-	b.masterFiles(t.Snap, t.To.Host, hosts...)
+	b.masterFiles(t.Snap, t.To.Host)
 }
 
 // StillTakeover is the guard of a change of master: nobody but the two of the plan is master, and never both. Before the promotion the

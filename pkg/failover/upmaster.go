@@ -286,7 +286,7 @@ func (r *Rejoin) plan(o UpmasterOptions, method, why string) plan.Plan {
 		name = old.Host
 	}
 	before := syncNames(master.SQL.SyncNames, o.Nodes)
-	args := r.args(name, before, slotOf(r.Snap, old.Host))
+	args := r.args(name, before, slotOf(r.Slots, old.Host))
 	p := plan.Plan{Name: "upmaster " + old.Host, Facts: facts(master)}
 	b := builder{plan: &p, args: args}
 	if args["slot"] != "" {
@@ -301,12 +301,12 @@ func (r *Rejoin) plan(o UpmasterOptions, method, why string) plan.Plan {
 	b.step(verbFollow, old.Host, fmt.Sprintf("make its files those of a standby of %s, named %s", master.Host, name), followWhy(method, why))
 	b.step(verbStart, old.Host, "start PostgreSQL as a standby", "")
 	b.step(verbStream, old.Host, "wait until it streams from "+master.Host+" and has caught up", "")
-	if slots := foreignSlots(r.Snap, old.Host); slots != "" && method == methodFollow {
+	if slots := foreignSlots(r.Slots, r.Snap, old.Host); slots != "" && method == methodFollow {
 		b.step(verbDropSlots, old.Host, "drop the slots that it kept for others", "a standby keeps WAL for them for ever", with("slots", slots))
 	}
 	after := before.With(old.Host, name)
 	b.step(verbNames, master.Host, "have commits wait for "+after.String(), "", with("names", after.String()), with("data_dir", master.Data.Path))
-	b.masterFiles(r.Snap, master.Host, old.Host)
+	b.masterFiles(r.Snap, master.Host)
 	for _, pool := range r.Snap.Pools {
 		if pool.Host == old.Host && pool.Reached() && pool.ConfFailure == nil && pool.Backends != nil {
 			p.Steps = append(p.Steps, poolSteps(pool, master, o.Pools)...)

@@ -24,7 +24,7 @@ func after() failover.Rejoin {
 	snap.Servers[0].SQL = nil
 	snap.Servers[0].Data = &cluster.DataDir{Path: "/srv/db1", Port: 5432, SystemID: 7, State: "shut down", Timeline: 1, Checkpoint: 0x5000, Postmaster: &cluster.Process{}}
 	snap.Servers[1].Data = &cluster.DataDir{Path: "/srv/db2", Port: 5432, SystemID: 7, Timeline: 2, Postmaster: &cluster.Process{PID: 1, Alive: true}}
-	r := failover.Rejoin{Snap: snap, Kin: cluster.Kin{Fork: cluster.Fork{Parent: 1, At: 0x5000}}, Tools: postgres.Tools{Rewind: true, BaseBackup: "/usr/bin/pg_basebackup"}}
+	r := failover.Rejoin{Slots: true, Snap: snap, Kin: cluster.Kin{Fork: cluster.Fork{Parent: 1, At: 0x5000}}, Tools: postgres.Tools{Rewind: true, BaseBackup: "/usr/bin/pg_basebackup"}}
 	return point(r)
 }
 

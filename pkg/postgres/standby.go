@@ -147,22 +147,27 @@ func withService(text []byte, name string, c ConnInfo) []byte {
 	return []byte(out)
 }
 
-// UpstreamOf is the connection string by which the server follows, running or not, taken from its files; nil when it has none.
-func (s *Server) UpstreamOf(ctx context.Context, dataDir string) (ConnInfo, error) {
+// UpstreamOf is the connection string by which the server follows, running or not, and its slot there, taken from its files; nil when
+// it has none.
+func (s *Server) UpstreamOf(ctx context.Context, dataDir string) (c ConnInfo, slot string, err error) {
 	found, major, err := s.conf(ctx, dataDir)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	files := []string{"postgresql.auto.conf"}
 	if major < 12 {
 		files = []string{"recovery.conf", "recovery.done"}
 	}
 	for _, name := range files {
-		if text, ok := SettingOf(found[path.Join(dataDir, name)], "primary_conninfo"); ok && text != "" {
-			return s.resolveService(ctx, text)
+		conf := found[path.Join(dataDir, name)]
+		if text, ok := SettingOf(conf, "primary_conninfo"); ok && text != "" {
+			slot, _ := SettingOf(conf, "primary_slot_name")
+			c, err := s.resolveService(ctx, text)
+			return c, slot, err
 		}
 	}
-	return s.resolveService(ctx, "service="+upstreamService)
+	c, err = s.resolveService(ctx, "service="+upstreamService)
+	return c, "", err
 }
 
 // resolveService reads a connection string, and what the service file says where it names pgctl's service.
