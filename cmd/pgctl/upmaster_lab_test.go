@@ -143,7 +143,7 @@ func bothSides(t *testing.T, r *lab.Region) {
 	if out := pgctl(t, r, "cleanup", "--yes", "--older-than", "0s"); out.Exit != exitDone {
 		t.Errorf("cleanup: %+v", out)
 	}
-	if left := shell(t, db1, "ls -d "+db1.DataDir()+".pgctl-* 2>/dev/null; true"); left != "" {
+	if left := shell(t, db1, "ls -d "+db1.DataDir()+".pgctl-2* 2>/dev/null; true"); left != "" {
 		t.Errorf("left after cleanup: %s", left)
 	}
 	goesBack(t, r)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -188,10 +189,24 @@ func (t *Takeover) strays(s *cluster.Server) string {
 		return "it is no standby"
 	}
 	kin := s.KinTo(t.To, t.Rows[s.Host], t.Rows[t.To.Host])
-	if kin.Diverged != "" {
+	if kin.Diverged != "" || t.counted(s) {
 		return kin.Diverged
 	}
 	return kin.Unproven
+}
+
+// counted tells whether the server is a standby of the old master in good order, or was when an earlier run set the candidate's names:
+// then it is no less proven to be the candidate's than it was to be the old master's.
+func (t *Takeover) counted(s *cluster.Server) bool {
+	if t.From == nil {
+		return false
+	}
+	if !t.Resumed {
+		st := t.standing(s)
+		return st.Streaming && st.Upstream == t.From.Host
+	}
+	names, err := cluster.ParseSyncNames(t.To.SQL.SyncNames)
+	return err == nil && slices.Contains(names.Members, t.nameOf(s))
 }
 
 // Left are the pools that a change of master leaves out, and why: their clients go on asking the old master.
@@ -231,6 +246,9 @@ func (t *Takeover) namesAfter(o TakeoverOptions, incarnation string) cluster.Syn
 	}
 	form := syncNames(before, o.Nodes)
 	names := form
+	if slices.Contains(form.Members, "*") {
+		return form
+	}
 	for _, s := range t.Snap.Servers {
 		names = names.Without(s.Host)
 	}
@@ -255,11 +273,20 @@ func (t *Takeover) followArgs(names cluster.SyncNames) func(s *cluster.Server, n
 	return func(s *cluster.Server, name string, own ...arg) []arg {
 		args := []arg{
 			with("master", t.To.Host), with("addresses", strings.Join(t.To.Addresses, " ")), with("port", strconv.Itoa(t.To.Data.Port)), with("name", name),
-			with("slot", slotOf(t.Slots, s.Host)), with("names", names.Without(s.Host).With(t.To.Host, t.nameOf(t.To)).String()),
+			with("slot", slotOf(t.Slots, s.Host)), with("names", t.ownNames(s, names)),
 			with("data_dir", s.Data.Path),
 		}
 		return append(args, own...)
 	}
+}
+
+// ownNames are a follower's names for the day on which it is master: those that the old master has, which it may be again at once; of
+// any other one everybody else.
+func (t *Takeover) ownNames(s *cluster.Server, names cluster.SyncNames) string {
+	if s == t.From && s.SQL != nil && !s.SQL.InRecovery {
+		return s.SQL.SyncNames
+	}
+	return names.Without(s.Host).With(t.To.Host, t.nameOf(t.To)).String()
 }
 
 // slots has the candidate keep WAL for those who will follow it, where the site uses slots.

@@ -288,3 +288,36 @@ func TestCandidates(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// TestUnproven: that a standby's timeline is the candidate's cannot be proven any more. In a switchover it stays the standby that it is;
+// after the death of the master it is not counted.
+func TestUnproven(t *testing.T) {
+	old := func(take failover.Takeover) failover.Takeover {
+		for i := range take.Snap.Servers {
+			s := &take.Snap.Servers[i]
+			s.Data.Timeline, s.Data.Histories = 2, map[cluster.Timeline]cluster.History{2: {{Parent: 1, At: 0x1000}}}
+			if s.SQL != nil {
+				s.SQL.Timeline = 2
+			}
+		}
+		return take
+	}
+	p, err := failover.Switchover(look(old(healthy()), "db1", "db2"), failover.TakeoverOptions{Incarnation: "k3f9"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stepOf(p, "db3/server.repoint").ID == "" {
+		t.Errorf("a healthy standby is left out: %s", verbs(p))
+	}
+	_, err = failover.Failover(look(old(dead()), "", "db2"), failover.TakeoverOptions{To: "db2"})
+	refusedWith(t, err, "no standby will follow db2")
+	row := []cluster.Epoch{{Epoch: 1, Master: "db1", Nonce: "n", Timeline: 2, Fork: 0x1000}}
+	take := old(dead())
+	take.Rows = map[string][]cluster.Epoch{"db2": row, "db3": row}
+	if _, err = failover.Failover(look(take, "", "db2"), failover.TakeoverOptions{To: "db2"}); err != nil {
+		t.Errorf("the row of the promotion proves it: %v", err)
+	}
+	take.Rows["db3"] = []cluster.Epoch{{Epoch: 1, Master: "db9", Nonce: "m", Timeline: 2, Fork: 0x1000}}
+	_, err = failover.Failover(look(take, "", "db2"), failover.TakeoverOptions{To: "db2"})
+	refusedWith(t, err, "no standby will follow db2")
+}
