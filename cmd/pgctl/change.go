@@ -61,8 +61,8 @@ type change struct {
 	lockOn   []string          // hosts that hold the region's lock
 	left     map[string]string // hosts that the plan leaves out, and why
 	later    map[string]string // servers that have to rejoin afterwards, and why
-	// still is asked before every step whether the plan still applies to the servers as they are; nil: the master is the plan's.
-	still func(snap cluster.Snapshot, p plan.Plan, accept []string) error
+	// still is asked before every step whether the plan still applies; nil: the master is as certain as it was, and the same.
+	still func(context.Context, plan.Plan) error
 	// undo is the plan that takes back what a stopped run has begun, false where there is none; nil: never.
 	undo func(stopped *plan.Stopped) (plan.Plan, bool)
 }
@@ -150,17 +150,24 @@ func journalPath(name string) string {
 	return filepath.Join(stateDir, "journal", strings.ReplaceAll(name, " ", "-")+".json")
 }
 
-// guard looks again before every step: the lock is held, and the master is as certain as it was, and the same.
+// guard looks again before every step: the lock is held, and the plan still applies.
 func (a *app) guard(c change, lock *failover.Lock) func(context.Context, plan.Plan) error {
 	still := c.still
 	if still == nil {
-		still = failover.StillMaster
+		still = onServers(c.site, c.accept, failover.StillMaster)
 	}
 	return func(ctx context.Context, p plan.Plan) error {
 		if err := lock.Err(); err != nil {
 			return err
 		}
-		return still(c.site.Snapshot(ctx, observe.ServersOnly), p, c.accept)
+		return still(ctx, p)
+	}
+}
+
+// onServers asks whether a plan still applies to the servers as they are now.
+func onServers(site *observe.Site, accept []string, still func(cluster.Snapshot, plan.Plan, []string) error) func(context.Context, plan.Plan) error {
+	return func(ctx context.Context, p plan.Plan) error {
+		return still(site.Snapshot(ctx, observe.ServersOnly), p, accept)
 	}
 }
 

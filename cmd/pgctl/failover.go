@@ -70,7 +70,7 @@ func (a *app) failover(ctx context.Context, command string, opts takeoverOpts) e
 	if err := a.showCandidates(a.err, candidates); err != nil {
 		return err
 	}
-	c := change{handlers: handlers(servers, a.pools(site)), site: site, accept: opts.accept, lockOn: lockHosts(snap), still: failover.StillTakeover, left: t.Left(), later: t.Later()}
+	c := change{handlers: handlers(servers, a.pools(site)), site: site, accept: opts.accept, lockOn: lockHosts(snap), still: onServers(site, opts.accept, failover.StillTakeover), left: t.Left(), later: t.Later()}
 	o := failover.TakeoverOptions{To: opts.to, Accept: opts.accept, Nonce: token(26), Nodes: *site.Inventory, Pools: poolSettings(site)}
 	switch {
 	case begun != nil && begun.Facts["to"] == opts.to && t.Diagnosis.Master == opts.to:

@@ -72,7 +72,7 @@ func (a *app) switchover(ctx context.Context, command string, opts takeoverOpts)
 		fmt.Fprintf(a.err, "pgctl: %s is the master already\n", t.To.Host)
 		return nil
 	}
-	c := change{handlers: handlers(servers, a.pools(site)), site: site, accept: opts.accept, lockOn: lockHosts(snap), still: failover.StillTakeover}
+	c := change{handlers: handlers(servers, a.pools(site)), site: site, accept: opts.accept, lockOn: lockHosts(snap), still: onServers(site, opts.accept, failover.StillTakeover)}
 	if begun != nil && t.Diagnosis.Master == "" && opts.to == begun.Facts["from"] {
 		c.plan = failover.Abort(t) // the way back, asked for
 		return a.apply(ctx, command, c, opts.changeOpts)

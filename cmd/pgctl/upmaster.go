@@ -66,6 +66,6 @@ func (a *app) upmaster(ctx context.Context, command, host string, opts upmasterO
 	if err != nil {
 		return err
 	}
-	c := change{plan: p, handlers: handlers(servers, a.pools(site)), site: site, accept: opts.accept, lockOn: lockHosts(snap), still: failover.StillRejoin(host)}
+	c := change{plan: p, handlers: handlers(servers, a.pools(site)), site: site, accept: opts.accept, lockOn: lockHosts(snap), still: onServers(site, opts.accept, failover.StillRejoin(host))}
 	return a.apply(ctx, command, c, opts.changeOpts)
 }

@@ -6,6 +6,7 @@ import (
 	_ "embed" // the scripts
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"strconv"
@@ -63,6 +64,12 @@ func ReadFile(ctx context.Context, h Host, path string) ([]byte, error) {
 // leaves the old file and removes the temporary one. The path of the backup is
 // returned when one was asked for and there was a file.
 func WriteFile(ctx context.Context, h Host, path string, data []byte, opt WriteOptions) (backup string, err error) {
+	return WriteFrom(ctx, h, path, bytes.NewReader(data), len(data), opt)
+}
+
+// WriteFrom is WriteFile of size bytes that are read while they are sent, so that the reader can tell how far it has come. More
+// or fewer bytes than size leave the old file.
+func WriteFrom(ctx context.Context, h Host, path string, data io.Reader, size int, opt WriteOptions) (backup string, err error) {
 	if err := checkPath(path); err != nil {
 		return "", fmt.Errorf("%s: write: %w", h.Name(), err)
 	}
@@ -73,8 +80,8 @@ func WriteFile(ctx context.Context, h Host, path string, data []byte, opt WriteO
 	if mode == 0 {
 		mode = 0o644
 	}
-	cmd := Script(writeScript, path, strconv.Itoa(len(data)), fmt.Sprintf("%04o", mode), opt.Owner, opt.BackupSuffix)
-	cmd.Stdin = bytes.NewReader(data)
+	cmd := Script(writeScript, path, strconv.Itoa(size), fmt.Sprintf("%04o", mode), opt.Owner, opt.BackupSuffix)
+	cmd.Stdin = data
 	result, err := h.Run(ctx, cmd)
 	var exit *ExitError
 	if errors.As(err, &exit) {

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pgctl/pgctl/pkg/postgres"
+	"github.com/pgctl/pgctl/pkg/remote"
+	"github.com/pgctl/pgctl/pkg/watch"
+)
+
+// selfPath is the program that runs, also when another lies in its place by now.
+const selfPath = "/proc/self/exe"
+
+func newWatchCmd(a *app) *cobra.Command {
+	var serverYAML string
+	cmd := &cobra.Command{
+		Use:   "watch",
+		Short: "Watch this node, in the foreground, and report",
+		Long: `watch runs on a node, as supervisor's program pg_watcher (pgctl deploy puts it there). Every
+second it asks this host's own PostgreSQL, if server.yaml names one here, and writes
+/var/run/pg_watcher.PGMonitor and /var/run/pg_watcher.PGNode, in JSON. A changed server.yaml is
+taken without a restart; a broken one is refused, and the one before stays in force.
+
+This version watches and reports. It does not fail over, and says so in PGMonitor's status when
+the configuration asks for it (inactive_failover: 0).
+
+SIGTERM and Ctrl-C end it.`,
+		Example: "  pgctl watch\n  pgctl watch --server-yaml /tmp/server.yaml",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.watch(cmd.Context(), serverYAML) },
+	}
+	cmd.Flags().StringVar(&serverYAML, "server-yaml", watch.ServerYAML, "the node's configuration, a `FILE`")
+	return cmd
+}
+
+func (a *app) watch(ctx context.Context, serverYAML string) error {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("cannot tell the name of this host: %w", err)
+	}
+	binary, err := sumOf(selfPath)
+	if err != nil {
+		return err
+	}
+	settings, err := sumOf(a.configFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	pool := remote.NewPool(remote.Options{LocalName: host})
+	defer pool.Close()
+	pg := cfg.Postgres
+	return watch.Run(ctx, watch.Options{
+		Host: host, Local: pool.Host(host), ServerYAML: serverYAML, RunDir: watch.RunDir,
+		Postgres: postgres.Settings{DataDir: pg.DataDir, Port: pg.Port, OSUser: pg.OSUser, User: pg.User, DBName: pg.DBName, Service: pg.Service},
+		Version:  version, Binary: binary, Settings: settings, Now: a.now,
+		Log: slog.New(slog.NewTextHandler(a.err, nil)),
+	})
+}
+
+// sumOf is the SHA-256 of a file, in hexadecimal; "" beside an error.
+func sumOf(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:]), nil
+}

@@ -1,0 +1,8 @@
+# Removes what deploy put on a host; $1 is "here" on the host that keeps the authority and pgctl.
+set -eu
+rm -f /etc/pgctl/tls/host.crt /etc/pgctl/tls/host.key
+[ "$1" = here ] && exit 0
+rm -f /etc/pgctl/tls/ca.crt /usr/local/bin/pgctl
+for folder in /etc/pgctl/tls /etc/pgctl /var/lib/pgctl; do
+  rmdir "$folder" 2>/dev/null || true # not empty: it holds what is the host's own
+done
