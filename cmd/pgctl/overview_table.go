@@ -241,7 +241,11 @@ func backendCell(backends []cluster.Backend, flags bool) string {
 func watcherCell(w cluster.Watcher) string {
 	text := dash(string(w.Service.State))
 	for _, status := range []*string{w.Monitor, w.Node} {
-		if status != nil {
+		switch {
+		case status == nil:
+		case strings.Contains(*status, " "):
+			text += " fault" // the finding says which
+		default:
 			text += " " + *status
 		}
 	}

@@ -144,7 +144,7 @@ func (d *Deployer) Plan(snap cluster.Snapshot, seen map[string]*Seen, o Options)
 func meanwhile(ha nodes.HA, last bool) string {
 	switch {
 	case ha != nodes.HAEnabled:
-		return "automatic failover is off (inactive_failover), so nothing depends on it meanwhile"
+		return "automatic failover is off, so nothing depends on it meanwhile"
 	case last:
 		return "the last one: every other watcher has reported again"
 	}

@@ -1,8 +1,11 @@
 package observe
 
 import (
+	"encoding/json"
 	"regexp"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
 )
@@ -11,11 +14,17 @@ import (
 // watchers wrote other formats; some wrote the bare word.
 var statusField = regexp.MustCompile(`(?i)["']?\bstatus["']?\s*[:=]\s*["']?([A-Za-z_-]+)`)
 
+// silence is how old a report of pgctl's own watcher may be, which writes one every second.
+const silence = 10 * time.Second
+
 // watcherStatus is the status in one of the two files; nil when there is no such file.
 func watcherStatus(found map[string]string, file string) *string {
 	text, ok := found[file]
 	if !ok {
 		return nil
+	}
+	if status, ok := ownStatus(text, found["clock"]); ok {
+		return &status
 	}
 	status := strings.TrimSpace(text)
 	if m := statusField.FindStringSubmatch(text); m != nil {
@@ -25,4 +34,23 @@ func watcherStatus(found map[string]string, file string) *string {
 	}
 	status = cluster.Printable(strings.ToLower(status))
 	return &status
+}
+
+// ownStatus reads a file of pgctl's own watcher, whose status is a sentence where something is wrong. One that is old by the
+// host's own clock says nothing but that the watcher is silent.
+func ownStatus(text, clock string) (string, bool) {
+	var doc struct {
+		Program string    `json:"program"`
+		Status  string    `json:"status"`
+		Time    time.Time `json:"time"`
+	}
+	if err := json.Unmarshal([]byte(text), &doc); err != nil || doc.Program != "pgctl" {
+		return "", false
+	}
+	if seconds, err := strconv.ParseFloat(strings.TrimSpace(clock), 64); err == nil {
+		if now := time.UnixMicro(int64(seconds * 1e6)); now.Sub(doc.Time) > silence {
+			return "silent since " + doc.Time.UTC().Format(time.RFC3339), true
+		}
+	}
+	return cluster.Printable(doc.Status), true
 }
