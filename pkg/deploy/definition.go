@@ -19,7 +19,7 @@ var (
 	commandLine = regexp.MustCompile(`^command\s*[=:]\s*(.*?)\s*(?:\s;.*)?$`)
 )
 
-// definitions are the definitions of pg_watcher on a host that are not pgctl's own.
+// foreign are the definitions of pg_watcher on a host that are not pgctl's own.
 func (f facts) foreign() []definition {
 	var all []definition
 	for _, line := range f["definition"] {
@@ -52,12 +52,19 @@ func parseDefinition(name, text string) definition {
 
 // ours: the file that deploy writes, or one in its place that runs pgctl watch.
 func (d definition) ours() bool {
-	words := strings.Fields(d.command)
-	return d.path == confPath && len(words) > 1 && path.Base(words[0]) == "pgctl" && words[1] == "watch"
+	return d.path == confPath && runsOurs(d.command)
 }
 
 // runsOurs tells whether a command line is that of pgctl's watcher.
 func runsOurs(command string) bool {
 	words := strings.Fields(command)
-	return len(words) > 1 && words[0] == binaryPath && words[1] == "watch"
+	return len(words) > 1 && path.Base(words[0]) == "pgctl" && words[1] == "watch"
+}
+
+// stranger is the command of a pg_watcher that supervisor runs and that is not pgctl's; "" none. Its configuration may be gone.
+func (f facts) stranger() string {
+	if command := f.one("command"); !runsOurs(command) {
+		return strings.TrimSpace(command)
+	}
+	return ""
 }

@@ -31,7 +31,7 @@ func TestParseDefinition(t *testing.T) {
 func TestRunsOurs(t *testing.T) {
 	for command, want := range map[string]bool{
 		"/usr/local/bin/pgctl watch": true, "/usr/local/bin/pgctl watch -v": true, "/usr/local/bin/pgctl overview": false,
-		"/bin/sh /opt/watch.sh": false, "/opt/pgctl watch": false, "": false,
+		"/bin/sh /opt/watch.sh": false, "/opt/pgctl watch": true, "/opt/notpgctl watch": false, "": false,
 	} {
 		if got := runsOurs(command); got != want {
 			t.Errorf("%q: %t", command, got)

@@ -44,7 +44,7 @@ type Seen struct {
 // Survey looks at all hosts at once.
 func (d *Deployer) Survey(ctx context.Context, hosts []string) map[string]*Seen {
 	found := remote.Each(ctx, hosts, 0, d.Timeout, func(ctx context.Context, name string) *Seen {
-		f, err := look(ctx, d.Hosts(name), "machine", "definitions", "kept")
+		f, err := look(ctx, d.Hosts(name), "machine", "definitions", "program", "kept")
 		return &Seen{facts: f, Err: err}
 	})
 	seen := map[string]*Seen{}
@@ -64,9 +64,7 @@ type handler struct {
 
 // Done looks at the host.
 func (h handler) Done(ctx context.Context, s plan.Step) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
-	defer cancel()
-	f, err := look(ctx, h.Hosts(s.Host), h.parts...)
+	f, err := h.look(ctx, h.Hosts(s.Host), h.parts...)
 	if err != nil {
 		return false, err
 	}
@@ -101,6 +99,13 @@ func (d *Deployer) Handlers() map[string]plan.Handler {
 		verbClear:       handler{d, []string{"binary", "tls"}, plain(d.filesLeft), d.clear},
 		verbRestore:     handler{d, []string{"kept"}, plain(keptLeft), d.restore},
 	}
+}
+
+// look asks a host within the timeout.
+func (d *Deployer) look(ctx context.Context, host remote.Host, parts ...string) (facts, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
+	defer cancel()
+	return look(ctx, host, parts...)
 }
 
 // run runs a script on a host; it may take longer than a question.

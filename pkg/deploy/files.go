@@ -48,7 +48,7 @@ func binaryMissing(s plan.Step, f facts) error {
 
 // sendBinary replaces the binary at once; a watcher that runs keeps the old one until it is started anew.
 func (d *Deployer) sendBinary(ctx context.Context, s plan.Step, host remote.Host) error {
-	f, err := look(ctx, host, "binary")
+	f, err := d.look(ctx, host, "binary")
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (d *Deployer) settingsMissing(_ context.Context, s plan.Step, f facts) (rea
 }
 
 func (d *Deployer) sendSettings(ctx context.Context, s plan.Step, host remote.Host) error {
-	f, err := look(ctx, host, "settings")
+	f, err := d.look(ctx, host, "settings")
 	if err != nil {
 		return err
 	}

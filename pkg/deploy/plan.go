@@ -123,7 +123,7 @@ func (d *Deployer) Plan(snap cluster.Snapshot, seen map[string]*Seen, o Options)
 		ID: d.Here + "/" + verbAuthority, Verb: verbAuthority, Host: d.Here, Text: "make the site's authority for certificates in " + tlsDir, Why: "its key never leaves this host",
 	})
 	for _, n := range all {
-		if len(n.seen.facts.foreign()) > 0 || n.seen.facts.has("kept") {
+		if f := n.seen.facts; len(f.foreign()) > 0 || f.stranger() != "" || f.has("kept") {
 			p.Steps = append(p.Steps, plan.Step{
 				ID: n.host + "/" + verbReplace, Verb: verbReplace, Host: n.host, Text: "stop the pg_watcher that is there, and keep its files in " + keptDir,
 				Why: "on every host before the first of pgctl's starts, so that two kinds never act at once; deploy --remove puts it back",
@@ -198,7 +198,11 @@ func refusal(all []node, left map[string]string, accept []string) error {
 		if arch := goArch(n.seen.facts.one("machine")); arch != ownArch {
 			r.Risks = append(r.Risks, cluster.Risk{Evidence: fmt.Sprintf("%s is a machine of kind %s, this pgctl is built for %s", n.host, n.seen.facts.one("machine"), ownArch), Hint: "build pgctl for it"})
 		}
-		for _, f := range n.seen.facts.foreign() {
+		others := n.seen.facts.foreign()
+		if command := n.seen.facts.stranger(); command != "" && len(others) == 0 {
+			others = append(others, definition{path: "supervisor, from a configuration that is gone,", command: command})
+		}
+		for _, f := range others {
 			foreign = true
 			r.Risks = append(r.Risks, f.risks(n.host, accept)...)
 		}

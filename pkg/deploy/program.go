@@ -117,14 +117,14 @@ func foreignLeft(_ plan.Step, f facts) error {
 	if left := f.foreign(); len(left) > 0 {
 		return fmt.Errorf("%s has a pg_watcher that is not pgctl's", left[0].path)
 	}
-	if command := f.one("command"); command != "" && !runsOurs(command) {
+	if command := f.stranger(); command != "" {
 		return fmt.Errorf("supervisor runs %q", cluster.Printable(command))
 	}
 	return nil
 }
 
 func (d *Deployer) replace(ctx context.Context, _ plan.Step, host remote.Host) error {
-	f, err := look(ctx, host, "definitions")
+	f, err := d.look(ctx, host, "definitions")
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func programLeft(_ plan.Step, f facts) error {
 
 // stopProgram leaves alone what was put back in the place of ours.
 func (d *Deployer) stopProgram(ctx context.Context, _ plan.Step, host remote.Host) error {
-	f, err := look(ctx, host, "definitions", "program", "reports")
+	f, err := d.look(ctx, host, "definitions", "program", "reports")
 	if err != nil {
 		return err
 	}

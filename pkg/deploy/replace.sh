@@ -1,10 +1,10 @@
-# Keeps the given files of supervisor's configuration in $1, and then stops pg_watcher and takes it out of supervisor.
+# Keeps the given files of supervisor's configuration, if any, in $1, and then stops pg_watcher and takes it out of supervisor.
 set -eu
 kept=$1
 shift
 umask 077
-mkdir -p "$kept/files"
-if [ ! -e "$kept/state" ]; then
+[ $# -eq 0 ] || mkdir -p "$kept/files"
+if [ -d "$kept" ] && [ ! -e "$kept/state" ]; then
   supervisorctl status pg_watcher 2>&1 | awk 'NR == 1 { print $2 }' >"$kept/state.new" || true
   mv -fT "$kept/state.new" "$kept/state"
 fi
