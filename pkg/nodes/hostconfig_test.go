@@ -10,11 +10,15 @@ import (
 func TestHostConfig(t *testing.T) {
 	tests := []struct{ name, operator, host, want string }{
 		{name: "the operator's, byte for byte", operator: "# ours\npostgres: {port: 5433}\n", want: "# ours\npostgres: {port: 5433}\n"},
-		{name: "the host's own watch stays", operator: "postgres:\n  port: 5433 # site\n", host: "watch:\n  listen: :5480 # here\npostgres:\n  port: 1\n",
-			want: "postgres:\n  port: 5433 # site\nwatch:\n  listen: :5480 # here\n"},
+		{
+			name: "the host's own watch stays", operator: "postgres:\n  port: 5433 # site\n", host: "watch:\n  listen: :5480 # here\npostgres:\n  port: 1\n",
+			want: "postgres:\n  port: 5433 # site\nwatch:\n  listen: :5480 # here\n",
+		},
 		{name: "the operator's watch stays with the operator", operator: "watch:\n  metrics: :9090\npgpool:\n  user: monitor\n", want: "pgpool:\n  user: monitor\n"},
-		{name: "zones are the site's", operator: "watch:\n  metrics: :9090\n  zones: {arb1: zone1c}\n", host: "watch:\n  listen: :5480\n  zones: {arb1: old}\n",
-			want: "watch:\n  listen: :5480\n  zones: {arb1: zone1c}\n"},
+		{
+			name: "zones are the site's", operator: "watch:\n  metrics: :9090\n  zones: {arb1: zone1c}\n", host: "watch:\n  listen: :5480\n  zones: {arb1: old}\n",
+			want: "watch:\n  listen: :5480\n  zones: {arb1: zone1c}\n",
+		},
 		{name: "zones for a host without a file", operator: "watch:\n  zones: {arb1: zone1c}\n", want: "watch:\n  zones: {arb1: zone1c}\n"},
 		{name: "nothing but what is the operator's own", operator: "watch:\n  metrics: :9090\n", want: ""},
 		{name: "nothing at all", want: ""},
