@@ -340,7 +340,7 @@ func becomes(t *testing.T, h *lab.Host, limit time.Duration, what string, is fun
 		m, n := monitorOf(t, h), nodeOf(t, h)
 		at, err := time.Parse(time.RFC3339, m.Time)
 		must(t, err)
-		if time.Since(at) > 3*time.Second || n.Time != m.Time && time.Since(at) > 2*time.Second {
+		if time.Since(at) > 5*time.Second { // one a second, on a machine that may be busy
 			t.Errorf("%s: its report is %s old", h.Name(), time.Since(at))
 		}
 		if is(m, n) {
@@ -364,17 +364,17 @@ func watchConfig(t *testing.T, r *lab.Region) {
 		return hex.EncodeToString(sum[:])
 	}
 	sum := edit("s/using_master_by_ts: 0/using_master_by_ts: 1/")
-	becomes(t, h, 3*time.Second, "the change is taken", func(m watch.Monitor, _ watch.Node) bool {
+	becomes(t, h, 6*time.Second, "the change is taken", func(m watch.Monitor, _ watch.Node) bool {
 		return value(m.Config.SHA256) == sum && value(m.Config.UsingMasterByTS) && m.Status == "available"
 	})
 	edit("s/using_master_by_ts: 0/using_master_by_ts: perhaps/")
-	becomes(t, h, 3*time.Second, "the broken one is refused", func(m watch.Monitor, _ watch.Node) bool {
+	becomes(t, h, 6*time.Second, "the broken one is refused", func(m watch.Monitor, _ watch.Node) bool {
 		return value(m.Config.SHA256) == sum && value(m.Config.UsingMasterByTS) &&
 			strings.HasPrefix(value(m.Config.Error), file+":") && strings.Contains(value(m.Config.Error), "using_master_by_ts")
 	})
 	settles(t, r, []string{"watcher-unhealthy " + h.Name()})
 	edit("")
-	becomes(t, h, 3*time.Second, "the old one is back", func(m watch.Monitor, _ watch.Node) bool {
+	becomes(t, h, 6*time.Second, "the old one is back", func(m watch.Monitor, _ watch.Node) bool {
 		return m.Config.Error == nil && !value(m.Config.UsingMasterByTS) && m.PID == pid
 	})
 	if after := shell(t, h, "cat "+file); after != before {
@@ -387,7 +387,7 @@ func watchConfig(t *testing.T, r *lab.Region) {
 func watchPostgres(t *testing.T, r *lab.Region) {
 	h := r.Servers()[1]
 	must(t, h.Stop(t.Context(), "postgresql"))
-	becomes(t, h, 3*time.Second, "stopped", func(m watch.Monitor, n watch.Node) bool {
+	becomes(t, h, 6*time.Second, "stopped", func(m watch.Monitor, n watch.Node) bool {
 		return m.Status == "available" && n.Role == "unknown" && strings.Contains(n.Status, "PostgreSQL is not running")
 	})
 	must(t, h.Start(t.Context(), "postgresql"))
@@ -470,20 +470,27 @@ func deployRemove(t *testing.T, r *lab.Region) {
 	settles(t, r, []string{})
 }
 
-// deployCrashes kills pgctl in the middle of steps and after them, and each time a second run brings all to its end.
+// deployCrashes kills pgctl in the middle of steps and after them, and each time a second run brings all to its end. Before
+// each the site has no authority, and the first host has nothing.
 func deployCrashes(t *testing.T, r *lab.Region) {
-	for _, at := range []string{"1.*running", "3.*running", "3.*done", "4.*running", "5.*running", "6.*running", "9.*done"} {
+	deploys(t, r)
+	first := watchedHosts(r)[0]
+	for _, at := range []string{"1.*running", "1.*done", "3.*running", "3.*done", "5.*running", "6.*running", "6.*done"} {
+		shell(t, r.Firstbox(), "rm -f /etc/pgctl/tls/ca.*")
+		shell(t, first, "rm -rf /etc/pgctl /usr/local/bin/pgctl /var/lib/pgctl /etc/supervisor/conf.d/pg_watcher.conf; supervisorctl stop pg_watcher; supervisorctl reread; supervisorctl remove pg_watcher; rm -rf /var/log/pgctl; true")
 		seen := shell(t, r.Firstbox(), fmt.Sprintf(`p='^ *%s$'; pgctl deploy --yes 2>&1 >/dev/null | while read -r line; do echo "$line"; if [[ $line =~ $p ]]; then pkill -9 -x pgctl; break; fi; done; ! pgrep -x pgctl`, strings.Replace(at, ".*", "/.*: ", 1)))
 		if journal := shell(t, r.Firstbox(), "ls /var/lib/pgctl/journal"); journal != "deploy.json" {
 			t.Errorf("killed at %s: the journal is %q after\n%s", at, journal, seen)
 		}
 		deploys(t, r)
+		if journal := shell(t, r.Firstbox(), "ls /var/lib/pgctl/journal"); journal != "" {
+			t.Errorf("after a crash at %s and a second run the journal is still there: %s", at, journal)
+		}
 		modes(t, r)
 		certificates(t, r)
-		deployAgain(t, r)
-		deploys(t, r, "--remove")
-		shell(t, r.Firstbox(), "rm /etc/pgctl/tls/ca.*")
 	}
+	deployAgain(t, r)
+	deploys(t, r, "--remove")
 }
 
 const oldWatcher = "#!/bin/sh\n# the old watcher\nwhile :; do echo 'status: active' > /var/run/pg_watcher.PGMonitor; sleep 1; done\n"
