@@ -323,7 +323,7 @@ func deployLeftOut(t *testing.T, r *lab.Region) {
 	down := r.Servers()[1]
 	must(t, down.Cut(t.Context()))
 	shell(t, r.Servers()[0], "rm /etc/pgctl/tls/host.key; supervisorctl stop pg_watcher >/dev/null")
-	out := pgctl(t, r, "deploy", "--yes", "--timeout", "2s")
+	out := pgctl(t, r, "deploy", "--yes")
 	if out.Exit != exitPartway || !strings.Contains(out.Stderr, "left out: "+down.Name()) || !strings.Contains(out.Stderr, "deploy: done") {
 		t.Errorf("%+v", out)
 	}
@@ -524,7 +524,7 @@ func deployReplace(t *testing.T, r *lab.Region) {
 		t.Errorf("a refusal changed something:\n%s\n%s", before, after)
 	}
 	must(t, hosts[0].Cut(t.Context()))
-	if out := pgctl(t, r, "deploy", "--yes", "--accept=replace-watcher", "--timeout", "2s"); out.Exit != exitRefused || !strings.Contains(out.Stderr, hosts[0].Name()+" is left out and may run the old pg_watcher") {
+	if out := pgctl(t, r, "deploy", "--yes", "--accept=replace-watcher"); out.Exit != exitRefused || !strings.Contains(out.Stderr, hosts[0].Name()+" is left out and may run the old pg_watcher") {
 		t.Errorf("a host that may run the old one: %+v", out)
 	}
 	must(t, hosts[0].Heal(t.Context()))
