@@ -8,8 +8,9 @@ if [ -d "$kept" ] && [ ! -e "$kept/state" ]; then
   supervisorctl status pg_watcher 2>&1 | awk 'NR == 1 { print $2 }' >"$kept/state.new" || true
   mv -fT "$kept/state.new" "$kept/state"
 fi
+cd / # cp --parents looks for the folders of an absolute path below the current one
 for file; do
-  [ ! -e "$file" ] || cp -a --parents "$file" "$kept/files/"
+  [ ! -e "$file" ] || cp -a --parents -- "${file#/}" "$kept/files/"
 done
 sync
 supervisorctl stop pg_watcher >/dev/null 2>&1 || true

@@ -37,4 +37,4 @@ RUNNING | STARTING)
 esac
 cd /
 rm -rf -- "$kept"
-rmdir /var/lib/pgctl 2>/dev/null || true
+rmdir "$(dirname "$kept")" 2>/dev/null || true
