@@ -49,6 +49,9 @@ func (o *changeOpts) bind(flags *pflag.FlagSet, risks ...string) {
 	o.risks = risks
 	flags.BoolVar(&o.dryRun, "dry-run", false, "print the plan, and what of it is done already, and change nothing")
 	flags.BoolVar(&o.yes, "yes", false, "do not ask; needed where there is no terminal to ask on")
+	if len(risks) == 0 {
+		return
+	}
 	flags.StringArrayVar(&o.accept, "accept", nil, "accept a `RISK` that a refusal named: "+strings.Join(risks, ", ")+"; may be repeated")
 }
 
@@ -60,6 +63,8 @@ type change struct {
 	accept   []string          // risks that the operator takes
 	lockOn   []string          // hosts that hold the region's lock
 	left     map[string]string // hosts that the plan leaves out, and why
+	diffs    []string          // unified diffs of the files that it edits
+	urgent   bool              // it works without a master and without the lock of a server that cannot give it
 	later    map[string]string // servers that have to rejoin afterwards, and why
 	// still is asked before every step whether the plan still applies; nil: the master is as certain as it was, and the same.
 	still func(context.Context, plan.Plan) error
@@ -74,6 +79,7 @@ type changeDoc struct {
 	DryRun  bool              `json:"dry_run"`
 	Steps   []stepDoc         `json:"steps"`
 	LeftOut map[string]string `json:"left_out"`
+	Diffs   []string          `json:"diffs,omitempty"`
 }
 
 type stepDoc struct {
@@ -101,6 +107,9 @@ func (a *app) apply(ctx context.Context, command string, c change, o changeOpts)
 		}
 		if err := a.print(doc, func() error { return a.showPlan(doc) }); err != nil {
 			return err
+		}
+		if !todo {
+			fmt.Fprintf(a.err, "%s: nothing to do\n", c.plan.Name)
 		}
 		return leftOut(c)
 	}
@@ -157,7 +166,10 @@ func (a *app) guard(c change, lock *failover.Lock) func(context.Context, plan.Pl
 		still = onServers(c.site, c.accept, failover.StillMaster)
 	}
 	return func(ctx context.Context, p plan.Plan) error {
-		if err := lock.Err(); err != nil {
+		if c.urgent {
+			return nil
+		}
+		if err := lock.Err(); err != nil && p.Name == c.plan.Name { // the way back is taken also when a server with the lock is lost
 			return err
 		}
 		return still(ctx, p)
@@ -277,7 +289,13 @@ func (a *app) lock(ctx context.Context, c change) (*failover.Lock, error) {
 		hosts = append(hosts, c.site.Hosts(name))
 	}
 	owner := fmt.Sprintf("%s@%s, %s, pid %d, since %s", who, host, c.plan.Name, os.Getpid(), a.now().Format(time.DateTime))
-	return failover.TakeLock(ctx, hosts, owner, a.timeout)
+	lock, err := failover.TakeLock(ctx, hosts, owner, a.timeout)
+	var held *cluster.Refusal
+	if err != nil && c.urgent && !errors.As(err, &held) {
+		fmt.Fprintf(a.err, "pgctl: warning: going on without the lock: %v\n", err)
+		return &failover.Lock{}, nil
+	}
+	return lock, err
 }
 
 // confirm asks on a terminal; elsewhere --yes must have been given.
@@ -307,7 +325,7 @@ func (a *app) confirm(ctx context.Context, command string, yes bool) error {
 }
 
 func changeDocument(c change, states []plan.State) changeDoc {
-	doc := changeDoc{Plan: c.plan.Name, Facts: c.plan.Facts, Steps: []stepDoc{}, LeftOut: c.left}
+	doc := changeDoc{Plan: c.plan.Name, Facts: c.plan.Facts, Steps: []stepDoc{}, LeftOut: c.left, Diffs: c.diffs}
 	for i, s := range c.plan.Steps {
 		doc.Steps = append(doc.Steps, stepDoc{ID: s.ID, Host: s.Host, Text: s.Text, Why: known(s.Why), State: states[i]})
 	}
@@ -324,5 +342,5 @@ func (a *app) showPlan(doc changeDoc) error {
 		}
 		t.rows = append(t.rows, []string{fmt.Sprint(i + 1), s.Host, string(s.State), text})
 	}
-	return page{headline: "PLAN " + doc.Plan, tables: []table{t}}.write(a.out)
+	return page{headline: "PLAN " + doc.Plan, tables: []table{t}, findings: doc.Diffs}.write(a.out)
 }

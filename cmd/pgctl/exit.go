@@ -67,9 +67,9 @@ func report(ctx context.Context, w io.Writer, err error) int {
 	var problems nodes.Problems
 	var refusal *cluster.Refusal
 	switch {
+	case errors.As(err, &exit): // of a plan that stopped half-way also when a refusal stopped it: something was changed
 	case errors.As(err, &refusal):
 		return reportRefusal(w, refusal)
-	case errors.As(err, &exit):
 	case errors.As(err, &problems):
 		exit = &exitError{code: exitUsage, err: err, hint: "correct it; nothing was asked or changed"}
 	default:

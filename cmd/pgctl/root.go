@@ -52,7 +52,7 @@ again to go on), 130 interrupted.`,
 	root.AddCommand(
 		newOverviewCmd(a), newFindMasterCmd(a), newStatusCmd(a), newPgpoolCmd(a),
 		newUpmasterCmd(a), newSwitchoverCmd(a), newFailoverCmd(a), newCleanupCmd(a),
-		newDeployCmd(a), newWatchCmd(a), newVersionCmd(a),
+		newDoctorCmd(a), newEnableHACmd(a), newDisableHACmd(a), newDeployCmd(a), newWatchCmd(a), newVersionCmd(a),
 	)
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()

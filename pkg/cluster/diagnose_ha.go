@@ -27,11 +27,7 @@ func (d *diagnosis) watchers() {
 			d.watcher(h, on)
 		}
 	}
-	// an even number of votes gains nothing over one less: the last arbiter is a spare
-	voters, running := hosts, 0
-	if n := len(hosts); n > 0 && n%2 == 0 {
-		voters = hosts[:n-1]
-	}
+	voters, running := voting(hosts), 0
 	for _, v := range voters {
 		if v.Watcher.Service.State == ServiceActive {
 			running++
@@ -46,6 +42,14 @@ func (d *diagnosis) watchers() {
 	if d.Zones < 3 && len(d.Arbiters) == 0 {
 		d.critical(ArbiterMissing, "", "name a host in pg_watcher.globals of every zone's server.yaml", "%d zones and no arbiter: nobody can break a tie", d.Zones)
 	}
+}
+
+// voting are the hosts that vote: an even number of votes gains nothing over one less, so the last arbiter is a spare.
+func voting(hosts []Common) []Common {
+	if n := len(hosts); n > 0 && n%2 == 0 {
+		return hosts[:n-1]
+	}
+	return hosts
 }
 
 // watched are the hosts that have a watcher: servers, then arbiters.

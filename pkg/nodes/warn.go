@@ -126,3 +126,23 @@ func flagText(on bool) string {
 	}
 	return "0"
 }
+
+// Differs names the keys of which two zones' sections say different things; of pg_node_info only what the two say of the
+// given servers counts.
+func (w *Watcher) Differs(other *Watcher, servers []string) []string {
+	var keys []string
+	for _, key := range watcherKeys() {
+		if key != keyNodeInfo && w.value(key) != other.value(key) {
+			keys = append(keys, key)
+		}
+	}
+	if slices.ContainsFunc(servers, func(host string) bool { return w.nodeValue(host) != other.nodeValue(host) }) {
+		keys = append(keys, keyNodeInfo)
+	}
+	return keys
+}
+
+// Names tells whether pg_node_info names a server.
+func (w *Watcher) Names(server string) bool {
+	return slices.ContainsFunc(w.Nodes, func(n WatchedNode) bool { return n.Host == server })
+}

@@ -81,6 +81,10 @@ func (e *Unreachable) Unwrap() error { return e.Cause }
 type DialError struct {
 	Host, Network, Addr string
 	Cause               error
+	// Refused: the machine at the address is there, and answered that nobody listens.
+	Refused bool
+	// Forbidden: sshd of the host does not allow the forwarding (AllowTcpForwarding), so the address was not tried.
+	Forbidden bool
 }
 
 // Error is one line: host, address and cause.

@@ -49,7 +49,7 @@ func (h *localHost) Dial(ctx context.Context, network, addr string) (net.Conn, e
 	var dialer net.Dialer
 	c, err := dialer.DialContext(ctx, network, addr)
 	if err != nil {
-		return nil, &DialError{Host: h.name, Network: network, Addr: addr, Cause: err}
+		return nil, &DialError{Host: h.name, Network: network, Addr: addr, Cause: err, Refused: errors.Is(err, syscall.ECONNREFUSED)}
 	}
 	return c, nil
 }

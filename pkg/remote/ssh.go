@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -63,7 +64,11 @@ func (h *sshHost) Dial(ctx context.Context, network, addr string) (net.Conn, err
 		case err == nil:
 			return conn, nil
 		case errors.As(err, &refused):
-			return nil, &DialError{Host: h.name, Network: network, Addr: addr, Cause: errors.New(refused.Message)}
+			return nil, &DialError{
+				Host: h.name, Network: network, Addr: addr, Cause: errors.New(refused.Message),
+				Refused:   strings.Contains(refused.Message, "Connection refused"), // strerror(3), which sshd never translates
+				Forbidden: refused.Reason == ssh.Prohibited,
+			}
 		case ctx.Err() != nil:
 			cause := fmt.Errorf("no answer within %s: %w", round(waited()), ctx.Err())
 			return nil, &DialError{Host: h.name, Network: network, Addr: addr, Cause: cause}

@@ -166,11 +166,11 @@ func TestOpenSSHDial(t *testing.T) {
 		echo(t, c)
 		c.Close()
 		var refused *remote.DialError
-		if _, err := without.Dial(t.Context(), network, listener.Addr().String()); !errors.As(err, &refused) {
+		if _, err := without.Dial(t.Context(), network, listener.Addr().String()); !errors.As(err, &refused) || !refused.Forbidden || refused.Refused {
 			t.Errorf("%s forbidden: %v", network, err)
 		}
 		listener.Close()
-		if _, err := h.Dial(t.Context(), network, listener.Addr().String()); !errors.As(err, &refused) {
+		if _, err := h.Dial(t.Context(), network, listener.Addr().String()); !errors.As(err, &refused) || network == "tcp" && (!refused.Refused || refused.Forbidden) {
 			t.Errorf("%s closed: %v", network, err)
 		}
 	}
