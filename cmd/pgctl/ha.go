@@ -88,7 +88,7 @@ func (a *app) changeHA(ctx context.Context, command string, wish failover.HAWish
 		return err
 	}
 	if wish.On {
-		c.plan.Facts, c.still, c.undo = facts, ha.Still, ha.Back
+		c.plan.Facts, c.still, c.undo = facts, onServers(site, opts.accept, ha.Still), ha.Back
 	}
 	if err := a.apply(ctx, command, c, opts); err != nil || opts.dryRun {
 		return a.afterHA(c, err)

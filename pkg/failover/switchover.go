@@ -69,12 +69,11 @@ func Switchover(t Takeover, o TakeoverOptions) (plan.Plan, error) {
 // nobody, is started as the master that it was.
 func Abort(t Takeover) plan.Plan {
 	from, to := t.From, t.To
-	p := plan.Plan{Name: "switchover", Facts: takeoverFacts(from, to)}
+	p := plan.Plan{Name: "switchover" + back, Facts: takeoverFacts(from, to)}
 	b := builder{plan: &p, args: map[string]string{"data_dirs": dirsText(t.Snap), "data_dir": from.Data.Path}}
 	b.step(verbRestore, from.Host, "start PostgreSQL as the master that it was", "nobody was promoted", with("to", to.Host), with("to_data_dir", to.Data.Path))
-	back := from.SQL
 	for _, s := range t.followers() {
-		if back != nil {
+		if from.SQL != nil {
 			b.step(verbRepoint, s.Host, "have it stream from "+from.Host+" again", "", t.followArgs(cluster.SyncNames{})(s, t.nameOf(s), with("master", from.Host),
 				with("addresses", strings.Join(from.Addresses, " ")), with("port", fmt.Sprint(from.Data.Port)), with("names", ""))...)
 		}

@@ -320,6 +320,9 @@ func (t *Takeover) after(b builder, o TakeoverOptions) {
 // candidate is on the timeline of the plan, afterwards on a later one.
 func StillTakeover(snap cluster.Snapshot, p plan.Plan, accept []string) error {
 	no := &refusals{accept: accept}
+	if strings.HasSuffix(p.Name, back) { // nobody was promoted by this plan, and waiting for a server that is lost keeps everybody from writing
+		no.accept = []string{RiskUnfencedMaster}
+	}
 	otherMasters(snap, p.Facts["from"], p.Facts["to"], no)
 	if no.any() {
 		return no.err()
