@@ -84,6 +84,7 @@ type changeDoc struct {
 
 type stepDoc struct {
 	ID    string     `json:"id"`
+	Lane  *string    `json:"lane"`
 	Host  string     `json:"host"`
 	Text  string     `json:"text"`
 	Why   *string    `json:"why"`
@@ -327,7 +328,7 @@ func (a *app) confirm(ctx context.Context, command string, yes bool) error {
 func changeDocument(c change, states []plan.State) changeDoc {
 	doc := changeDoc{Plan: c.plan.Name, Facts: c.plan.Facts, Steps: []stepDoc{}, LeftOut: c.left, Diffs: c.diffs}
 	for i, s := range c.plan.Steps {
-		doc.Steps = append(doc.Steps, stepDoc{ID: s.ID, Host: s.Host, Text: s.Text, Why: known(s.Why), State: states[i]})
+		doc.Steps = append(doc.Steps, stepDoc{ID: s.ID, Lane: known(s.Lane), Host: s.Host, Text: s.Text, Why: known(s.Why), State: states[i]})
 	}
 	return doc
 }

@@ -101,7 +101,7 @@ func switchoverDry(t *testing.T, r *lab.Region) {
 func switchoverRefused(t *testing.T, r *lab.Region) {
 	db2 := r.Host("db2")
 	unchanged(t, r, exitRefused, "the inventory has no server db9", "switchover", "--to", "db9", "--yes")
-	unchanged(t, r, exitRefused, "this is", "failover", "--to", "db1", "--yes")
+	unchanged(t, r, exitRefused, "db1 is no standby that answers", "failover", "--to", "db1", "--yes")
 	psql(t, db2, "SELECT pg_wal_replay_pause()")
 	unchanged(t, r, exitRefused, "replay is paused on db2", "switchover", "--to", "db2", "--yes")
 	psql(t, db2, "SELECT pg_wal_replay_resume()")
@@ -169,9 +169,9 @@ func switchoverBack(t *testing.T, r *lab.Region) {
 	if from == "db2" {
 		to = "db1"
 	}
-	must(t, r.Host(to).Freeze("startup"))
+	must(t, r.Host(to).Freeze("recovering"))
 	out := pgctl(t, r, "switchover", "--to", to, "--yes", "--timeout", "3s")
-	must(t, r.Host(to).Thaw("startup"))
+	must(t, r.Host(to).Thaw("recovering"))
 	if out.Exit != exitFailed || !strings.Contains(out.Stderr, "everything is as it was before") || !strings.Contains(out.Stderr, "it has replayed up to") {
 		t.Errorf("%+v", out)
 	}

@@ -17,6 +17,21 @@ type builder struct {
 	args map[string]string
 }
 
+// beside has the steps from the n-th on run side by side, those of one lane in order.
+func (b builder) beside(n int, lane func(s plan.Step) string) {
+	for i := n; i < len(b.plan.Steps); i++ {
+		b.plan.Steps[i].Lane = lane(b.plan.Steps[i])
+	}
+}
+
+// byHost and its pool are two lanes.
+func byHost(s plan.Step) string {
+	if strings.HasPrefix(s.Verb, "pool.") {
+		return "pool on " + s.Host
+	}
+	return s.Host
+}
+
 // arg is one argument of a step of its own.
 type arg struct{ key, value string }
 

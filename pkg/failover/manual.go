@@ -99,14 +99,17 @@ func Failover(t Takeover, o TakeoverOptions) (plan.Plan, error) {
 		own = append(own, with("old", fenced[0].Host), with("old_data_dir", fenced[0].Data.Path))
 	}
 	b.step(verbPromote, to.Host, "promote it", "", own...)
+	promoted := len(p.Steps)
 	t.after(b, o)
-	b.step(verbCheckpoint, to.Host, "write a checkpoint", "its control file has the new timeline then")
+	b.beside(promoted, byHost)
+	b.step(verbCheckpoint, to.Host, "write a checkpoint", "its control file has the new timeline then", with("promoted", "yes"))
 	return p, nil
 }
 
 // fence stops whatever can be reached and is no standby.
 func (t *Takeover) fence(b builder) []*cluster.Server {
 	var fenced []*cluster.Server
+	defer b.beside(len(b.plan.Steps), byHost)
 	for i := range t.Snap.Servers {
 		s := &t.Snap.Servers[i]
 		if s == t.To || s.SQL != nil || !s.Reached() || s.Data == nil {

@@ -20,6 +20,11 @@ func (h *Servers) isCheckpointed(ctx context.Context, s plan.Step) (bool, error)
 	if stopped, err := h.server(s).Stopped(ctx, s.Args["data_dir"]); stopped || err != nil {
 		return stopped, err
 	}
+	if s.Args["promoted"] == "" { // as a standby it writes none of its own any more
+		if standby, err := h.server(s).InRecovery(ctx); err != nil || standby {
+			return seen(standby, err)
+		}
+	}
 	return seen(h.server(s).Checkpointed(ctx, fresh))
 }
 

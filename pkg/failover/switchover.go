@@ -55,13 +55,15 @@ func Switchover(t Takeover, o TakeoverOptions) (plan.Plan, error) {
 	t.repoint(b, follow)
 	b.step(verbPromote, to.Host, "promote it, when it has the last record of "+from.Host, "", with("names", names.String()), with("old", from.Host),
 		with("old_data_dir", from.Data.Path), with("complete", "yes"))
+	promoted := len(p.Steps)
 	b.step(verbStart, from.Host, "start PostgreSQL as a standby", "", append(follow(from, name), dir(from))...)
 	t.after(b, o)
+	b.beside(promoted, byHost)
 	b.step(verbStream, from.Host, "wait until it streams from "+to.Host+" and has caught up", "", append(follow(from, name), dir(from))...)
 	if slots := foreignSlots(t.Slots, t.Snap, from.Host); slots != "" {
 		b.step(verbDropSlots, from.Host, "drop the slots that it kept for others", "a standby keeps WAL for them for ever", with("slots", slots), dir(from))
 	}
-	b.step(verbCheckpoint, to.Host, "write a checkpoint", "its control file has the new timeline then")
+	b.step(verbCheckpoint, to.Host, "write a checkpoint", "its control file has the new timeline then", with("promoted", "yes"))
 	return p, nil
 }
 

@@ -300,6 +300,7 @@ func (t *Takeover) slots(b builder, servers []*cluster.Server) {
 
 // repoint has the other standbys stream from the candidate while it still is a standby: who cannot has something that it lacks.
 func (t *Takeover) repoint(b builder, follow func(*cluster.Server, string, ...arg) []arg) {
+	defer b.beside(len(b.plan.Steps), byHost)
 	for _, s := range t.followers() {
 		b.step(verbRepoint, s.Host, "have it stream from "+t.To.Host, "", follow(s, t.nameOf(s))...)
 	}

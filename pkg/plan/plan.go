@@ -20,6 +20,9 @@ type Step struct {
 	Args map[string]string `json:"args,omitempty"` // what the Handler needs to know
 	Text string            `json:"text"`           // what is done, one sentence for the operator, without the host
 	Why  string            `json:"why,omitempty"`  // the reason, where the sentence leaves one open
+	// Lane is for steps that follow each other and need not wait for each other: those of one lane are run in order, the lanes side by
+	// side. "": everything before it is done first, and everything after it waits.
+	Lane string `json:"lane,omitempty"`
 }
 
 // Check refuses a plan that cannot be run as it is written: two steps of one ID, or a verb that nobody does.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -43,6 +44,8 @@ type Runner struct {
 	Now func() time.Time
 	// Sleep waits; nil is time.Sleep, ended by the context.
 	Sleep func(ctx context.Context, d time.Duration)
+
+	mu sync.Mutex // one report at a time
 }
 
 // NotYet is returned by Handler.Done for a no with its reason, which is told if the effect never shows.
@@ -101,22 +104,16 @@ func (r *Runner) Run(ctx context.Context, p Plan) error {
 			return fmt.Errorf("nothing was changed, as the journal cannot be written: %w", err)
 		}
 	}
-	changed := false
-	for i, s := range p.Steps {
-		did, err := r.step(ctx, p, s)
-		changed = changed || did
-		if err != nil {
-			r.report(s, Failed, err)
-			if r.Journal != nil && !changed {
+	progress := &progress{runner: r, plan: p, done: make([]bool, len(p.Steps))}
+	for i := 0; i < len(p.Steps); {
+		end := blockEnd(p.Steps, i)
+		if err := progress.block(ctx, i, end); err != nil {
+			if r.Journal != nil && !progress.changed {
 				err = errors.Join(err, r.Journal.End()) // nothing to go on with
 			}
-			return &Stopped{Plan: p, Done: i, Changed: changed, Err: err}
+			return &Stopped{Plan: p, Done: progress.count(), Changed: progress.changed, Err: err}
 		}
-		if r.Journal != nil {
-			if err := r.Journal.Done(s); err != nil {
-				return &Stopped{Plan: p, Done: i + 1, Changed: changed, Err: fmt.Errorf("the journal cannot be written: %w", err)}
-			}
-		}
+		i = end
 	}
 	if r.Journal != nil {
 		return r.Journal.End()
@@ -201,6 +198,8 @@ func (r *Runner) Preview(ctx context.Context, p Plan) ([]State, error) {
 }
 
 func (r *Runner) report(s Step, state State, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.Report != nil {
 		r.Report(s, state, err)
 	}
