@@ -7,7 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/plan"
+	"github.com/pgctl/pgctl/pkg/postgres"
 )
 
 // fresh is how old a checkpoint may be to spare another one.
@@ -121,10 +123,8 @@ func (h *Servers) namesOf(ctx context.Context, s plan.Step) (string, error) {
 
 // isComplete waits a moment until the candidate has replayed the record of the old master's clean shutdown.
 func (h *Servers) isComplete(ctx context.Context, s plan.Step) error {
-	ask, cancel := h.ask(ctx)
-	defer cancel()
 	old := s.Args["old"]
-	facts, err := h.on(old, s.Args["old_data_dir"]).Facts(ask)
+	facts, err := h.factsOf(ctx, old, s.Args["old_data_dir"])
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (h *Servers) isComplete(ctx context.Context, s plan.Step) error {
 		return fmt.Errorf("%s was not shut down cleanly: what it wrote last is not known to be here", old)
 	}
 	for began := h.Now(); ; pause(ctx, 50*time.Millisecond) {
-		in, err := h.server(s).Probe(ask)
+		in, err := h.probe(ctx, s)
 		if err != nil {
 			return err
 		}
@@ -143,6 +143,18 @@ func (h *Servers) isComplete(ctx context.Context, s plan.Step) error {
 			return fmt.Errorf("it has replayed up to %s, the last record of %s begins at %s", in.Position, old, facts.Data.Checkpoint)
 		}
 	}
+}
+
+func (h *Servers) factsOf(ctx context.Context, host, dataDir string) (postgres.Facts, error) {
+	ctx, cancel := h.ask(ctx)
+	defer cancel()
+	return h.on(host, dataDir).Facts(ctx)
+}
+
+func (h *Servers) probe(ctx context.Context, s plan.Step) (*cluster.Instance, error) {
+	ctx, cancel := h.ask(ctx)
+	defer cancel()
+	return h.server(s).Probe(ctx)
 }
 
 // isSigned: its data has a row of its present timeline.

@@ -55,8 +55,8 @@ func Switchover(t Takeover, o TakeoverOptions) (plan.Plan, error) {
 	t.repoint(b, follow)
 	b.step(verbPromote, to.Host, "promote it, when it has the last record of "+from.Host, "", with("names", names.String()), with("old", from.Host),
 		with("old_data_dir", from.Data.Path), with("complete", "yes"))
-	promoted := len(p.Steps)
 	b.step(verbStart, from.Host, "start PostgreSQL as a standby", "", append(follow(from, name), dir(from))...)
+	promoted := len(p.Steps)
 	t.after(b, o)
 	b.beside(promoted, byHost)
 	b.step(verbStream, from.Host, "wait until it streams from "+to.Host+" and has caught up", "", append(follow(from, name), dir(from))...)
