@@ -15,28 +15,32 @@ import (
 	"github.com/pgctl/pgctl/internal/lab"
 )
 
-func TestLabSwitchover(t *testing.T) { switchoverStory(t, lab.Spec{}, 3) }
+func TestLabSwitchover(t *testing.T) { switchoverStory(t, lab.Spec{}, 11) }
 
 func TestMatrixSwitchover(t *testing.T) {
-	for name, spec := range map[string]lab.Spec{
-		"PostgreSQL 15, three servers": {Servers: 3},
-		"PostgreSQL 10":                {Postgres: "10"},
-		"PostgreSQL 10, three servers": {Postgres: "10", Servers: 3},
-		"a server without systemd":     {NoSystemd: []string{"db2"}},
+	for _, tt := range []struct {
+		name  string
+		spec  lab.Spec
+		every int
+	}{
+		{"PostgreSQL 10, three servers", lab.Spec{Postgres: "10", Servers: 3}, 5},
+		{"PostgreSQL 10", lab.Spec{Postgres: "10"}, 6},
+		{"a server without systemd", lab.Spec{NoSystemd: []string{"db2"}}, 6},
+		{"PostgreSQL 15, three servers", lab.Spec{Servers: 3}, 1},
 	} {
-		t.Run(name, func(t *testing.T) { switchoverStory(t, spec, 100) })
+		t.Run(tt.name, func(t *testing.T) { switchoverStory(t, tt.spec, tt.every) })
 	}
 }
 
-// switchoverStory moves the master to and fro under writers. crashes is how many of the moments of a run it is killed at.
-func switchoverStory(t *testing.T, spec lab.Spec, crashes int) {
+// switchoverStory moves the master to and fro under writers, and kills pgctl at every so many reports of its steps.
+func switchoverStory(t *testing.T, spec lab.Spec, every int) {
 	r := region(t, spec)
 	settles(t, r, []string{})
 	t.Run("dry run", func(t *testing.T) { switchoverDry(t, r) })
 	t.Run("refused", func(t *testing.T) { switchoverRefused(t, r) })
 	t.Run("to and fro under writers", func(t *testing.T) { toAndFro(t, r, 2) })
 	t.Run("the candidate fails before the promotion", func(t *testing.T) { switchoverBack(t, r) })
-	t.Run("crashes", func(t *testing.T) { switchoverCrashes(t, r, crashes) })
+	t.Run("crashes", func(t *testing.T) { switchoverCrashes(t, r, every) })
 }
 
 // TestMatrixHundred is a hundred switchovers under writers (PGCTL_SWITCHOVERS of them, where it is set).
@@ -196,15 +200,11 @@ if [ $n = %d ]; then pkill -9 -x pgctl; echo "killed at $last"; break; fi; done;
 	return strings.Contains(out, "killed")
 }
 
-// switchoverCrashes kills pgctl at every report of its steps, at most so many, and runs it again: each time the switchover comes to its end.
-func switchoverCrashes(t *testing.T, r *lab.Region, limit int) {
+// switchoverCrashes kills pgctl at every so many reports of its steps and runs it again: each time the switchover comes to its end.
+func switchoverCrashes(t *testing.T, r *lab.Region, every int) {
 	w, err := r.StartWriter(t.Context(), lab.WriterSpec{Targets: r.Servers(), Port: r.Host("db1").Port()})
 	must(t, err)
-	every := 1
-	if limit < 30 {
-		every = 9 // the default story looks at a few
-	}
-	for n := 5; n < limit*every+5; n += every {
+	for n := 5; ; n += every {
 		from := master(t, r)
 		if !killedAt(t, r, n, "switchover") {
 			break
