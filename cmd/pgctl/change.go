@@ -55,6 +55,22 @@ func (o *changeOpts) bind(flags *pflag.FlagSet, risks ...string) {
 	flags.StringArrayVar(&o.accept, "accept", nil, "accept a `RISK` that a refusal named: "+strings.Join(risks, ", ")+"; may be repeated")
 }
 
+// seen is how every change begins: wrong flags are refused, then every host is asked. The caller calls the function to close the
+// connections, unless there is an error.
+func (a *app) seen(ctx context.Context, command string, opts changeOpts) (site *observe.Site, snap cluster.Snapshot, closeSite func(), err error) {
+	if err := opts.check(); err != nil {
+		return nil, snap, nil, usageError(command, err)
+	}
+	if site, closeSite, err = a.site(ctx); err != nil {
+		return nil, snap, nil, err
+	}
+	if snap, err = ask(ctx, site, observe.Everything); err != nil {
+		closeSite()
+		return nil, snap, nil, err
+	}
+	return site, snap, closeSite, nil
+}
+
 // change is a plan with what it takes to run it.
 type change struct {
 	plan     plan.Plan

@@ -10,7 +10,6 @@ import (
 
 	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/failover"
-	"github.com/pgctl/pgctl/pkg/observe"
 	"github.com/pgctl/pgctl/pkg/plan"
 )
 
@@ -39,18 +38,11 @@ pgctl upmaster.`,
 }
 
 func (a *app) failover(ctx context.Context, command string, opts takeoverOpts) error {
-	if err := opts.check(); err != nil {
-		return usageError(command, err)
-	}
-	site, closeSite, err := a.site(ctx)
+	site, snap, closeSite, err := a.seen(ctx, command, opts.changeOpts)
 	if err != nil {
 		return err
 	}
 	defer closeSite()
-	snap, err := ask(ctx, site, observe.Everything)
-	if err != nil {
-		return err
-	}
 	candidates := failover.Candidates(snap)
 	if opts.to == "" {
 		if err := a.print(candidateDocs(candidates), func() error { return a.showCandidates(a.out, candidates) }); err != nil {

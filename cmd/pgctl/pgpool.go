@@ -119,18 +119,11 @@ pool did not answer and was left out.`,
 }
 
 func (a *app) pgpoolSync(ctx context.Context, command string, opts changeOpts) error {
-	if err := opts.check(); err != nil {
-		return usageError(command, err)
-	}
-	site, closeSite, err := a.site(ctx)
+	site, snap, closeSite, err := a.seen(ctx, command, opts)
 	if err != nil {
 		return err
 	}
 	defer closeSite()
-	snap, err := ask(ctx, site, observe.Everything)
-	if err != nil {
-		return err
-	}
 	if len(snap.Pools) == 0 {
 		return noPools(a.confDir)
 	}

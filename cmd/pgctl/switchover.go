@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pgctl/pgctl/pkg/failover"
-	"github.com/pgctl/pgctl/pkg/observe"
 	"github.com/pgctl/pgctl/pkg/plan"
 )
 
@@ -40,18 +39,11 @@ the change could not come to a good end.`,
 }
 
 func (a *app) switchover(ctx context.Context, command string, opts takeoverOpts) error {
-	if err := opts.check(); err != nil {
-		return usageError(command, err)
-	}
-	site, closeSite, err := a.site(ctx)
+	site, snap, closeSite, err := a.seen(ctx, command, opts.changeOpts)
 	if err != nil {
 		return err
 	}
 	defer closeSite()
-	snap, err := ask(ctx, site, observe.Everything)
-	if err != nil {
-		return err
-	}
 	servers := a.servers(site)
 	begun, _, err := plan.Unfinished(journalPath("switchover"))
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pgctl/pgctl/pkg/failover"
-	"github.com/pgctl/pgctl/pkg/observe"
 )
 
 // upmasterOpts are the flags of upmaster.
@@ -43,18 +42,11 @@ transactions that the master lacks. Exit code 5 when it stopped part-way: run it
 }
 
 func (a *app) upmaster(ctx context.Context, command, host string, opts upmasterOpts) error {
-	if err := opts.check(); err != nil {
-		return usageError(command, err)
-	}
-	site, closeSite, err := a.site(ctx)
+	site, snap, closeSite, err := a.seen(ctx, command, opts.changeOpts)
 	if err != nil {
 		return err
 	}
 	defer closeSite()
-	snap, err := ask(ctx, site, observe.Everything)
-	if err != nil {
-		return err
-	}
 	servers := a.servers(site)
 	seen, err := servers.LookRejoin(ctx, snap, host)
 	if err != nil {

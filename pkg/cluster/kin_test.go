@@ -9,12 +9,12 @@ import (
 	"github.com/pgctl/pgctl/pkg/cluster"
 )
 
-// opened gives a server the first record of a timeline, as the given promotion wrote it.
-func opened(s *cluster.Server, t cluster.Timeline, promotion byte) {
+// opened gives a server the first record of timeline 2, as the given promotion wrote it.
+func opened(s *cluster.Server, promotion byte) {
 	record := make([]byte, 40)
 	binary.LittleEndian.PutUint32(record, 40)
 	record[30] = promotion
-	s.Data.Openings[t] = record
+	s.Data.Openings[2] = record
 }
 
 // stopped makes a server lie still, with its last checkpoint at a position.
@@ -53,34 +53,36 @@ func TestKin(t *testing.T) {
 		{name: "both promoted at one position to one number", change: func(old, master *cluster.Server) {
 			stopped(old, 2, "0/5100000")
 			old.Data.Histories[2] = master.Data.Histories[2]
-			opened(old, 2, 'a')
-			opened(master, 2, 'b')
+			opened(old, 'a')
+			opened(master, 'b')
 		}, diverged: "it opened timeline 2 by a promotion of its own", fork: fork(1, "0/5000100"), ownWAL: []cluster.Fork{fork(2, "0/5000100")}},
 		{name: "both promoted at one position to one number, killed before the first checkpoint", change: func(old, master *cluster.Server) {
 			old.Data.Histories[2] = master.Data.Histories[2]
-			opened(old, 2, 'a')
-			opened(master, 2, 'b')
+			opened(old, 'a')
+			opened(master, 'b')
 		}, unproven: "that its timeline 2 is the one of db2 is not proven", fork: fork(2, "0/6000000"), ownWAL: []cluster.Fork{fork(1, "0/5000100")}},
 		{name: "a standby on the master's timeline, proven by its beginning", change: func(old, master *cluster.Server) {
 			stopped(old, 2, "0/5100000")
 			old.Data.Histories[2] = master.Data.Histories[2]
-			opened(old, 2, 'a')
-			opened(master, 2, 'a')
+			opened(old, 'a')
+			opened(master, 'a')
 		}, fork: fork(2, "0/6000000")},
 		{name: "the beginning is gone", change: func(old, master *cluster.Server) {
 			stopped(old, 2, "0/5100000")
 			old.Data.Histories[2] = master.Data.Histories[2]
-			opened(old, 2, 'a')
+			opened(old, 'a')
 		}, unproven: "the WAL of its beginning is gone", fork: fork(2, "0/6000000")},
 		{name: "the beginning is gone, a row proves it", change: func(old, master *cluster.Server) {
 			stopped(old, 2, "0/5100000")
 			old.Data.Histories[2] = master.Data.Histories[2]
 		}, own: []cluster.Epoch{row}, theirs: []cluster.Epoch{row}, fork: fork(2, "0/6000000")},
-		{name: "the row is another one", change: func(old, master *cluster.Server) {
-			stopped(old, 2, "0/5100000")
-			old.Data.Histories[2] = master.Data.Histories[2]
-		}, own: []cluster.Epoch{{Epoch: 1, Master: "db1", Nonce: "m", Timeline: 2, Fork: lsn("0/5000100")}}, theirs: []cluster.Epoch{row},
-			diverged: "its row of epoch 1 was written by another promotion", unproven: "not proven", fork: fork(2, "0/6000000")},
+		{
+			name: "the row is another one", change: func(old, master *cluster.Server) {
+				stopped(old, 2, "0/5100000")
+				old.Data.Histories[2] = master.Data.Histories[2]
+			}, own: []cluster.Epoch{{Epoch: 1, Master: "db1", Nonce: "m", Timeline: 2, Fork: lsn("0/5000100")}}, theirs: []cluster.Epoch{row},
+			diverged: "its row of epoch 1 was written by another promotion", unproven: "not proven", fork: fork(2, "0/6000000"),
+		},
 		{name: "it has the history of a timeline that it has not reached", change: func(old, master *cluster.Server) {
 			old.Data.Histories[2] = master.Data.Histories[2]
 		}, fork: fork(2, "0/6000000"), ownWAL: []cluster.Fork{fork(1, "0/5000100")}},

@@ -31,18 +31,18 @@ func healthy() failover.Takeover {
 		snap.Servers[0].SQL.Standbys = append(snap.Servers[0].SQL.Standbys, cluster.Walsender{ApplicationName: s.Host, ClientAddress: s.Addresses[0], State: "streaming", SyncState: "sync", Flush: 0x5000, Replay: 0x5000})
 	}
 	t.Snap = snap
-	return look(t, "db1", "db2")
+	return look(t, "db1")
 }
 
-// look makes a Takeover's diagnosis and servers those of its own snapshot.
-func look(t failover.Takeover, from, to string) failover.Takeover {
+// look makes a Takeover's diagnosis and servers those of its own snapshot; db2 is the candidate.
+func look(t failover.Takeover, from string) failover.Takeover {
 	t.Diagnosis = cluster.Diagnose(t.Snap)
 	t.From, t.To = nil, nil
 	for i := range t.Snap.Servers {
 		switch s := &t.Snap.Servers[i]; s.Host {
 		case from:
 			t.From = s
-		case to:
+		case "db2":
 			t.To = s
 		}
 	}
@@ -132,7 +132,7 @@ func TestSwitchoverRefused(t *testing.T) {
 			if cluster.Diagnose(take.Snap).Master == "" && tt.name == "no master" {
 				from = ""
 			}
-			_, err := failover.Switchover(look(take, from, "db2"), o)
+			_, err := failover.Switchover(look(take, from), o)
 			refusedWith(t, err, tt.refused)
 		})
 	}
@@ -175,8 +175,10 @@ func TestFailover(t *testing.T) {
 		{name: "its disk cannot be read", change: func(t *failover.Takeover) { t.Tail, t.TailWhy = nil, "a broken disk" }, refused: "cannot be read: a broken disk"},
 		{name: "the old master is out of reach: every risk at once", change: unreachable, refused: "if it runs as master, there will be two; what db1 has after 0/5000, where db2 ends, is not known"},
 		{name: "one of two is not enough", change: unreachable, accept: "unfenced-master", refused: "is not known"},
-		{name: "out of reach, taken", change: unreachable, accept: "unfenced-master data-loss",
-			steps: "db2/slot db2/names db3/repoint db2/promote db2/sign db2/pool.edit db2/pool.restart db2/pool.prove db2/master-file db3/master-file db2/checkpoint", names: `FIRST 1 ("db3")`},
+		{
+			name: "out of reach, taken", change: unreachable, accept: "unfenced-master data-loss",
+			steps: "db2/slot db2/names db3/repoint db2/promote db2/sign db2/pool.edit db2/pool.restart db2/pool.prove db2/master-file db3/master-file db2/checkpoint", names: `FIRST 1 ("db3")`,
+		},
 		{name: "the old master answers", change: func(t *failover.Takeover) { t.Snap.Servers[0].SQL = &cluster.Instance{Timeline: 1} }, accept: "unfenced-master data-loss", refused: "db1 answers as master"},
 		{name: "another one is further", change: func(t *failover.Takeover) { t.Snap.Servers[2].SQL.Position = 0x6000 }, accept: "data-loss", refused: "db3 is further than db2"},
 		{name: "what another one received counts", change: func(t *failover.Takeover) { t.Snap.Servers[2].SQL.Received = 0x6000 }, accept: "data-loss", refused: "db3 is further than db2"},
@@ -185,8 +187,10 @@ func TestFailover(t *testing.T) {
 			t.Snap.Servers[0].Data.Histories = map[cluster.Timeline]cluster.History{2: {{Parent: 1, At: 0x5000}}}
 		}, refused: "db1 knows timeline 2, db2 is on 1"},
 		{name: "nobody follows", change: func(t *failover.Takeover) { t.Snap.Servers = t.Snap.Servers[:2] }, refused: "no standby will follow db2"},
-		{name: "nobody follows, taken", change: func(t *failover.Takeover) { t.Snap.Servers = t.Snap.Servers[:2] }, accept: "no-sync-standby",
-			steps: "db1/fence db2/names db2/promote db2/sign db1/pool.edit db1/pool.restart db1/pool.prove db2/pool.edit db2/pool.restart db2/pool.prove db1/master-file db2/master-file db2/checkpoint"},
+		{
+			name: "nobody follows, taken", change: func(t *failover.Takeover) { t.Snap.Servers = t.Snap.Servers[:2] }, accept: "no-sync-standby",
+			steps: "db1/fence db2/names db2/promote db2/sign db1/pool.edit db1/pool.restart db1/pool.prove db2/pool.edit db2/pool.restart db2/pool.prove db1/master-file db2/master-file db2/checkpoint",
+		},
 		{name: "the candidate is no standby", change: func(t *failover.Takeover) { t.Snap.Servers[1].SQL = nil }, refused: "is no standby that answers"},
 	}
 	for _, tt := range tests {
@@ -195,7 +199,7 @@ func TestFailover(t *testing.T) {
 			if tt.change != nil {
 				tt.change(&take)
 			}
-			take = look(take, "", "db2")
+			take = look(take, "")
 			p, err := failover.Failover(take, failover.TakeoverOptions{To: "db2", Accept: strings.Fields(tt.accept), Nonce: "n"})
 			if refusedWith(t, err, tt.refused) {
 				return
@@ -302,22 +306,22 @@ func TestUnproven(t *testing.T) {
 		}
 		return take
 	}
-	p, err := failover.Switchover(look(old(healthy()), "db1", "db2"), failover.TakeoverOptions{Incarnation: "k3f9"})
+	p, err := failover.Switchover(look(old(healthy()), "db1"), failover.TakeoverOptions{Incarnation: "k3f9"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if stepOf(p, "db3/server.repoint").ID == "" {
 		t.Errorf("a healthy standby is left out: %s", verbs(p))
 	}
-	_, err = failover.Failover(look(old(dead()), "", "db2"), failover.TakeoverOptions{To: "db2"})
+	_, err = failover.Failover(look(old(dead()), ""), failover.TakeoverOptions{To: "db2"})
 	refusedWith(t, err, "no standby will follow db2")
 	row := []cluster.Epoch{{Epoch: 1, Master: "db1", Nonce: "n", Timeline: 2, Fork: 0x1000}}
 	take := old(dead())
 	take.Rows = map[string][]cluster.Epoch{"db2": row, "db3": row}
-	if _, err = failover.Failover(look(take, "", "db2"), failover.TakeoverOptions{To: "db2"}); err != nil {
+	if _, err = failover.Failover(look(take, ""), failover.TakeoverOptions{To: "db2"}); err != nil {
 		t.Errorf("the row of the promotion proves it: %v", err)
 	}
 	take.Rows["db3"] = []cluster.Epoch{{Epoch: 1, Master: "db9", Nonce: "m", Timeline: 2, Fork: 0x1000}}
-	_, err = failover.Failover(look(take, "", "db2"), failover.TakeoverOptions{To: "db2"})
+	_, err = failover.Failover(look(take, ""), failover.TakeoverOptions{To: "db2"})
 	refusedWith(t, err, "no standby will follow db2")
 }

@@ -15,15 +15,6 @@ import (
 	"github.com/pgctl/pgctl/pkg/postgres"
 )
 
-// The risks of a change that an operator can accept.
-const (
-	RiskDataLoss        = "data-loss"                  // acknowledged transactions may be gone
-	RiskLoseDiverged    = "lose-diverged-transactions" // transactions that only one server has are set aside
-	RiskUnfencedMaster  = "unfenced-master"            // a server that could not be asked may be a master too
-	RiskNoSyncStandby   = "no-sync-standby"            // a commit will wait for nobody
-	RiskReplacedWatcher = "replace-watcher"            // another program of that name is stopped
-)
-
 // UpmasterOptions are what the operator says of a rejoin.
 type UpmasterOptions struct {
 	Accept      []string
@@ -60,112 +51,6 @@ func Upmaster(r Rejoin, o UpmasterOptions) (plan.Plan, error) {
 		return plan.Plan{}, refusal.err()
 	}
 	return r.plan(o, method, why), nil
-}
-
-// refusals collects every reason against a change, but for what the operator accepts.
-type refusals struct {
-	accept []string
-	cluster.Refusal
-}
-
-func (r *refusals) add(risk, hint, format string, args ...any) {
-	if risk == "" || !slices.Contains(r.accept, risk) {
-		r.Risks = append(r.Risks, cluster.Risk{Name: risk, Hint: hint, Evidence: fmt.Sprintf(format, args...)})
-	}
-}
-
-func (r *refusals) any() bool { return len(r.Risks) > 0 }
-
-func (r *refusals) err() error {
-	if !r.any() {
-		return nil
-	}
-	return &r.Refusal
-}
-
-// whoIsWho refuses unless there is one master that everything points to, and the old server is another one.
-func (r *Rejoin) whoIsWho(no *refusals) {
-	switch {
-	case r.Snap.Kind == nodes.KindPG9:
-		no.add("", "pgctl pg9 post-failover", "this is a 9.x site")
-		return
-	case r.Old == nil:
-		no.add("", "pgctl overview shows the servers", "the inventory has no such server")
-		return
-	case r.Old.Host == r.Diagnosis.Master:
-		no.add("", "pgctl switchover moves it", "%s is the master", r.Old.Host)
-		return
-	case !r.Old.Reached():
-		no.add("", r.Old.Unreachable.Hint, "%s is out of reach: %s", r.Old.Host, r.Old.Unreachable.Message)
-		return
-	case r.Master == nil:
-		no.add("", "pgctl overview", "the master is not certain: %s", noMaster(r.Diagnosis))
-		return
-	}
-	otherMasters(r.Snap, r.Old.Host, r.Master.Host, no)
-	watchersRule(r.Snap, no)
-	if r.Master.Data.SystemID == 0 || r.Master.Data.Port == 0 || len(r.Master.Addresses) == 0 {
-		no.add("", "pgctl overview", "%s did not tell its port, system identifier and addresses", r.Master.Host)
-	}
-	r.newer(no)
-}
-
-// newer: of two that were master, the one with the newer row of an epoch, else with the newer timeline, is the master.
-func (r *Rejoin) newer(no *refusals) {
-	old, master := r.Old, r.Master
-	if why := r.Diagnosis.Distrust; why != "" {
-		no.add("", "start or rejoin the server with the newest timeline first", "%s", why)
-		return
-	}
-	if old.SQL == nil || old.SQL.InRecovery {
-		return
-	}
-	mine, theirs := newest(r.OldRows), newest(r.Rows)
-	switch {
-	case old.Data == nil || old.Data.SystemID != master.Data.SystemID:
-		no.add("", "look at both before anything is thrown away", "%s and %s both answer as master and are not copies of one cluster", old.Host, master.Host)
-	case mine > theirs || mine == theirs && old.SQL.Timeline > master.SQL.Timeline:
-		no.add("", fmt.Sprintf("if %s is the one to keep: pgctl upmaster %s", old.Host, master.Host),
-			"%s answers as master too and is the newer one (timeline %d, %s has %d)", old.Host, old.SQL.Timeline, master.Host, master.SQL.Timeline)
-	case mine == theirs && old.SQL.Timeline == master.SQL.Timeline:
-		no.add("", "stop the one whose writes are to be given up, then run it again",
-			"%s and %s both answer as master on timeline %d: neither is the newer one", old.Host, master.Host, master.SQL.Timeline)
-	}
-}
-
-func newest(rows []cluster.Epoch) (epoch int64) {
-	for _, r := range rows {
-		epoch = max(epoch, r.Epoch)
-	}
-	return epoch
-}
-
-// otherMasters: every server but the two must be known not to be a master.
-func otherMasters(snap cluster.Snapshot, one, two string, no *refusals) {
-	for i := range snap.Servers {
-		switch s := &snap.Servers[i]; {
-		case s.Host == one, s.Host == two, s.SQL != nil && s.SQL.InRecovery:
-		case s.SQL != nil:
-			no.add("", "pgctl overview", "%s answers as master too", s.Host)
-		case !s.Reached():
-			no.add(RiskUnfencedMaster, s.Unreachable.Hint, "%s is out of reach and may be a master too: %s", s.Host, s.Unreachable.Message)
-		case s.Data == nil || s.Data.Postmaster == nil || s.Data.Postmaster.Alive:
-			no.add(RiskUnfencedMaster, "pgctl overview", "%s runs PostgreSQL, does not answer, and may be a master too", s.Host)
-		}
-	}
-}
-
-// watchersRule: where watchers act, nobody else does.
-func watchersRule(snap cluster.Snapshot, no *refusals) {
-	if snap.HA != nodes.HAEnabled {
-		return
-	}
-	for _, s := range snap.Servers {
-		if s.Watcher.Service.State == cluster.ServiceActive {
-			no.add("", "pgctl disable-ha, and enable-ha afterwards", "failover is on and the watcher of %s runs: it may act at the same time", s.Host)
-			return
-		}
-	}
 }
 
 // method decides how the old server's data becomes the master's, and says why.

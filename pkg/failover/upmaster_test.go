@@ -90,8 +90,10 @@ func TestUpmaster(t *testing.T) {
 			r.Old.Data.Timeline, r.Old.Data.State = 2, "in archive recovery"
 			r.Old.Data.Renewed = &cluster.Renewed{Host: "db3", Master: "db2", SystemID: 7, Timeline: 2}
 		}, steps: copies, method: "clone"},
-		{name: "transactions that nobody else has", change: func(r *failover.Rejoin, _ *failover.UpmasterOptions) { r.Tail = lost },
-			refused: "db1 has 3 transactions that db2 lacks: 8.0 KiB of WAL after 0/5000, made from 2001-09-09 01:46:40 to 2001-09-09 01:47:40 UTC"},
+		{
+			name: "transactions that nobody else has", change: func(r *failover.Rejoin, _ *failover.UpmasterOptions) { r.Tail = lost },
+			refused: "db1 has 3 transactions that db2 lacks: 8.0 KiB of WAL after 0/5000, made from 2001-09-09 01:46:40 to 2001-09-09 01:47:40 UTC",
+		},
 		{name: "given up", change: func(r *failover.Rejoin, o *failover.UpmasterOptions) {
 			r.Tail, o.Accept = lost, []string{"lose-diverged-transactions"}
 		}, steps: copies, method: "rewind"},
