@@ -24,6 +24,7 @@ import (
 //	master, addresses  whom it follows: a host of the inventory, and the addresses of that host
 //	port               where the master listens
 //	name, slot         the standby's application_name, and its slot on the master; slot may be ""
+//	own_addresses      the standby's addresses
 //	names              a synchronous_standby_names
 type Servers struct {
 	Hosts       func(name string) remote.Host
@@ -156,10 +157,31 @@ func (h *Servers) streams(ctx context.Context, s plan.Step) error {
 		return errors.New("it has no WAL receiver")
 	case in.Receiver.Status != "streaming":
 		return fmt.Errorf("its WAL receiver is %s", in.Receiver.Status)
+	case in.Receiver.ApplicationName == "" || in.Receiver.SenderHost == "": // 10 does not show what a service stands for
+		return h.feeds(ctx, s)
 	case !strings.EqualFold(in.Receiver.ApplicationName, s.Args["name"]):
 		return fmt.Errorf("it streams under the name %q, not %q", in.Receiver.ApplicationName, s.Args["name"])
 	case in.Receiver.SenderHost != s.Args["master"] && !slices.Contains(strings.Fields(s.Args["addresses"]), in.Receiver.SenderHost):
 		return fmt.Errorf("it streams from %s, not from %s", in.Receiver.SenderHost, s.Args["master"])
+	}
+	return nil
+}
+
+// feeds says why the master does not feed the step's server under its name, nil when it does: by one walsender of that name, from one of
+// the server's addresses.
+func (h *Servers) feeds(ctx context.Context, s plan.Step) error {
+	in, err := h.on(s.Args["master"], "").Probe(ctx)
+	if err != nil {
+		return err
+	}
+	found := 0
+	for _, w := range in.Standbys {
+		if strings.EqualFold(w.ApplicationName, s.Args["name"]) && w.State == "streaming" && slices.Contains(strings.Fields(s.Args["own_addresses"]), w.ClientAddress) {
+			found++
+		}
+	}
+	if found != 1 {
+		return fmt.Errorf("%s has %d streaming walsenders named %s for it", s.Args["master"], found, s.Args["name"])
 	}
 	return nil
 }

@@ -107,11 +107,13 @@ func (h *Servers) repoint(ctx context.Context, s plan.Step) error {
 	if err := h.follow(ctx, s); err != nil {
 		return err
 	}
-	for began := h.Now(); h.Now().Sub(began) < repointLimit; {
-		if err := h.turn(ctx, s); err != nil {
+	if err := h.endReceiver(ctx, s); err != nil {
+		return err
+	}
+	for began := h.Now(); h.Now().Sub(began) < repointLimit; pause(ctx, 200*time.Millisecond) {
+		if err := h.wake(ctx, s); err != nil {
 			return err
 		}
-		pause(ctx, 200*time.Millisecond)
 		if h.streams(ctx, s) == nil {
 			return nil
 		}
@@ -122,18 +124,19 @@ func (h *Servers) repoint(ctx context.Context, s plan.Step) error {
 	return h.start(ctx, s)
 }
 
-// turn ends a receiver that streams from elsewhere and has the configuration read.
-func (h *Servers) turn(ctx context.Context, s plan.Step) error {
+// endReceiver ends a receiver that streams from elsewhere.
+func (h *Servers) endReceiver(ctx context.Context, s plan.Step) error {
+	if h.streams(ctx, s) == nil {
+		return nil
+	}
 	ctx, cancel := h.ask(ctx)
 	defer cancel()
-	in, err := h.server(s).Probe(ctx)
-	if err != nil {
-		return err
-	}
-	if in.Receiver != nil && in.Receiver.SenderHost != s.Args["master"] {
-		if err := h.server(s).EndReceiver(ctx); err != nil {
-			return err
-		}
-	}
+	return h.server(s).EndReceiver(ctx)
+}
+
+// wake has the configuration read, which also ends the wait before the next connect.
+func (h *Servers) wake(ctx context.Context, s plan.Step) error {
+	ctx, cancel := h.ask(ctx)
+	defer cancel()
 	return h.server(s).Reload(ctx)
 }

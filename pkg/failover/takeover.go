@@ -150,7 +150,7 @@ func (t *Takeover) followArgs(names cluster.SyncNames) func(s *cluster.Server, n
 		args := []arg{
 			with("master", t.To.Host), with("addresses", strings.Join(t.To.Addresses, " ")), with("port", strconv.Itoa(t.To.Data.Port)), with("name", name),
 			with("slot", slotOf(t.Slots, s.Host)), with("names", t.ownNames(s, names)),
-			with("data_dir", s.Data.Path),
+			with("data_dir", s.Data.Path), with("own_addresses", strings.Join(s.Addresses, " ")),
 		}
 		return append(args, own...)
 	}

@@ -214,7 +214,7 @@ func (r *Rejoin) args(name string, names cluster.SyncNames, slot string) map[str
 	args := facts(r.Master)
 	args["addresses"] = strings.Join(r.Master.Addresses, " ")
 	args["data_dir"], args["data_dirs"] = r.DataDir, dirsText(r.Snap)
-	args["name"], args["slot"] = name, slot
+	args["name"], args["slot"], args["own_addresses"] = name, slot, strings.Join(r.Old.Addresses, " ")
 	args["names"] = names.Without(r.Old.Host).With(r.Master.Host, r.Master.Host).String()
 	return args
 }
