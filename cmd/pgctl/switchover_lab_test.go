@@ -162,7 +162,7 @@ func toAndFro(t *testing.T, r *lab.Region, n int) {
 			t.Errorf("written %s: %s", names[i], report)
 			continue
 		}
-		t.Logf("written %s: %d acknowledged, none lost; %d gaps, median %v, worst %v", names[i], report.Acknowledged, len(gaps), gaps[len(gaps)/2], gaps[len(gaps)-1])
+		t.Logf("written %s: %d acknowledged, none lost; %d gaps, shortest %v, median %v, worst %v", names[i], report.Acknowledged, len(gaps), gaps[0], gaps[len(gaps)/2], gaps[len(gaps)-1])
 	}
 }
 

@@ -101,16 +101,22 @@ func (h *Servers) isRepointed(ctx context.Context, s plan.Step) (bool, error) {
 // repointLimit is how long a standby may take to connect to its new master before it is restarted.
 const repointLimit = 8 * time.Second
 
-// repoint has a running standby follow another master: by its service file and, where it follows by that already or is of version 13 and
-// later, without a restart. Its receiver ends, and the startup process is woken to ask again.
+// repoint has a running standby follow another master: by its service file and, where it can be turned, without a restart. Its receiver
+// ends, and the startup process is woken to ask again.
 func (h *Servers) repoint(ctx context.Context, s plan.Step) error {
+	turns, err := h.turns(ctx, s)
+	if err != nil {
+		return err
+	}
 	if err := h.follow(ctx, s); err != nil {
 		return err
 	}
-	if err := h.endReceiver(ctx, s); err != nil {
-		return err
+	if turns {
+		if err := h.endReceiver(ctx, s); err != nil {
+			return err
+		}
 	}
-	for began := h.Now(); h.Now().Sub(began) < repointLimit; pause(ctx, 200*time.Millisecond) {
+	for began := h.Now(); turns && h.Now().Sub(began) < repointLimit; pause(ctx, 200*time.Millisecond) {
 		if err := h.wake(ctx, s); err != nil {
 			return err
 		}
@@ -118,10 +124,16 @@ func (h *Servers) repoint(ctx context.Context, s plan.Step) error {
 			return nil
 		}
 	}
-	if err := h.stop(ctx, s); err != nil { // up to 12 it has read its conninfo at its start, unless it names the service already
+	if err := h.stop(ctx, s); err != nil {
 		return err
 	}
 	return h.start(ctx, s)
+}
+
+func (h *Servers) turns(ctx context.Context, s plan.Step) (bool, error) {
+	ctx, cancel := h.ask(ctx)
+	defer cancel()
+	return h.server(s).Turns(ctx, s.Args["data_dir"])
 }
 
 // endReceiver ends a receiver that streams from elsewhere.

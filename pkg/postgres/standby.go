@@ -170,6 +170,21 @@ func (s *Server) UpstreamOf(ctx context.Context, dataDir string) (c ConnInfo, sl
 	return c, "", err
 }
 
+// Turns tells whether the running standby can be pointed elsewhere without a restart: it follows by the service file already, or is of
+// version 13 and later, which reads primary_conninfo again at a reload.
+func (s *Server) Turns(ctx context.Context, dataDir string) (bool, error) {
+	found, major, err := s.conf(ctx, dataDir)
+	if err != nil {
+		return false, err
+	}
+	conf := "postgresql.auto.conf"
+	if major < 12 {
+		conf = "recovery.conf"
+	}
+	text, _ := SettingOf(found[path.Join(dataDir, conf)], "primary_conninfo")
+	return major >= 13 || text == "service="+upstreamService, nil
+}
+
 // resolveService reads a connection string, and what the service file says where it names pgctl's service.
 func (s *Server) resolveService(ctx context.Context, text string) (ConnInfo, error) {
 	c, err := ParseConnInfo(text)
