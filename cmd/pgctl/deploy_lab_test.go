@@ -25,6 +25,7 @@ func TestLabDeploy(t *testing.T) { deployStory(t, lab.Spec{}) }
 
 func TestMatrixDeploy(t *testing.T) {
 	for name, spec := range map[string]lab.Spec{
+		"PostgreSQL 15":                {},
 		"PostgreSQL 10, three servers": {Postgres: "10", Servers: 3},
 		"hosts without systemd":        {OwnPools: true, NoSystemd: []string{"pool2", "arb1"}},
 	} {
@@ -48,18 +49,18 @@ func deployStory(t *testing.T, spec lab.Spec) {
 			t.Errorf("something changed:\n%s\n%s", before, after)
 		}
 	})
-	t.Run("from nothing", func(t *testing.T) { deployFirst(t, r) })
-	t.Run("nothing to do", func(t *testing.T) { deployAgain(t, r) })
-	t.Run("settings", func(t *testing.T) { deploySettings(t, r) })
-	t.Run("upgrade", func(t *testing.T) { deployUpgrade(t, r) })
-	t.Run("rotate certificates", func(t *testing.T) { deployRotate(t, r) })
-	t.Run("a host down", func(t *testing.T) { deployLeftOut(t, r) })
-	t.Run("server.yaml", func(t *testing.T) { watchConfig(t, r) })
-	t.Run("PostgreSQL", func(t *testing.T) { watchPostgres(t, r) })
-	t.Run("failover on", func(t *testing.T) { deployHA(t, r) })
-	t.Run("remove", func(t *testing.T) { deployRemove(t, r) })
-	t.Run("crashes", func(t *testing.T) { deployCrashes(t, r) })
-	t.Run("another watcher", func(t *testing.T) { deployReplace(t, r) })
+	tell(t, always, "from nothing", func(t *testing.T) { deployFirst(t, r) })
+	tell(t, always, "nothing to do", func(t *testing.T) { deployAgain(t, r) })
+	tell(t, inMatrix, "settings", func(t *testing.T) { deploySettings(t, r) })
+	tell(t, inMatrix, "upgrade", func(t *testing.T) { deployUpgrade(t, r) })
+	tell(t, inMatrix, "rotate certificates", func(t *testing.T) { deployRotate(t, r) })
+	tell(t, inMatrix, "a host down", func(t *testing.T) { deployLeftOut(t, r) })
+	tell(t, always, "server.yaml", func(t *testing.T) { watchConfig(t, r) })
+	tell(t, always, "PostgreSQL", func(t *testing.T) { watchPostgres(t, r) })
+	tell(t, inMatrix, "failover on", func(t *testing.T) { deployHA(t, r) })
+	tell(t, always, "remove", func(t *testing.T) { deployRemove(t, r) })
+	tell(t, inMatrix, "crashes", func(t *testing.T) { deployCrashes(t, r) })
+	tell(t, inMatrix, "another watcher", func(t *testing.T) { deployReplace(t, r) })
 }
 
 // watchedHosts are the hosts that get a watcher, in the order of the plan: arbiters, pools, standbys, master.

@@ -15,7 +15,12 @@ import (
 func TestLabHA(t *testing.T) { haStory(t, lab.Spec{}) }
 
 func TestMatrixHA(t *testing.T) {
-	haStory(t, lab.Spec{Postgres: "10", Servers: 3})
+	for name, spec := range map[string]lab.Spec{
+		"PostgreSQL 15":                {},
+		"PostgreSQL 10, three servers": {Postgres: "10", Servers: 3},
+	} {
+		t.Run(name, func(t *testing.T) { haStory(t, spec) })
+	}
 }
 
 // watcherStandIn is a watcher that tells each second which file it goes by. /etc/watcher-mode makes it one that does not take a new
@@ -53,20 +58,20 @@ func haStory(t *testing.T, spec lab.Spec) {
 		shell(t, h, watcherStandIn)
 	}
 	doctorSays(t, r, exitDone, "nothing would stop an operation or a failover")
-	t.Run("usage", func(t *testing.T) { usageHA(t, r) })
-	t.Run("refusals", func(t *testing.T) { refusalsHA(t, r) })
-	t.Run("dry run", func(t *testing.T) { dryRunHA(t, r) })
-	t.Run("enable and disable", func(t *testing.T) { onAndOff(t, r) })
-	t.Run("one zone", func(t *testing.T) { oneZone(t, r) })
-	t.Run("using_master_by_ts", func(t *testing.T) { byTS(t, r) })
-	t.Run("the build fails", func(t *testing.T) { buildFails(t, r) })
-	t.Run("the roll-out fails", func(t *testing.T) { rollOutFails(t, r) })
-	t.Run("edited meanwhile", func(t *testing.T) { editedHA(t, r) })
-	t.Run("crash after steps", func(t *testing.T) { crashesHA(t, r) })
-	t.Run("killed, then the build fails", func(t *testing.T) { crashThenBuildFails(t, r) })
-	t.Run("watchers", func(t *testing.T) { watchersHA(t, r) })
-	t.Run("lock", func(t *testing.T) { lockedHA(t, r) })
-	t.Run("the worst night", func(t *testing.T) { worstNight(t, r) })
+	tell(t, always, "usage", func(t *testing.T) { usageHA(t, r) })
+	tell(t, inMatrix, "refusals", func(t *testing.T) { refusalsHA(t, r) })
+	tell(t, always, "dry run", func(t *testing.T) { dryRunHA(t, r) })
+	tell(t, always, "enable and disable", func(t *testing.T) { onAndOff(t, r) })
+	tell(t, inMatrix, "one zone", func(t *testing.T) { oneZone(t, r) })
+	tell(t, inMatrix, "using_master_by_ts", func(t *testing.T) { byTS(t, r) })
+	tell(t, always, "the build fails", func(t *testing.T) { buildFails(t, r) })
+	tell(t, inMatrix, "the roll-out fails", func(t *testing.T) { rollOutFails(t, r) })
+	tell(t, inMatrix, "edited meanwhile", func(t *testing.T) { editedHA(t, r) })
+	tell(t, inMatrix, "crash after steps", func(t *testing.T) { crashesHA(t, r) })
+	tell(t, inMatrix, "killed, then the build fails", func(t *testing.T) { crashThenBuildFails(t, r) })
+	tell(t, inMatrix, "watchers", func(t *testing.T) { watchersHA(t, r) })
+	tell(t, inMatrix, "lock", func(t *testing.T) { lockedHA(t, r) })
+	tell(t, always, "the worst night", func(t *testing.T) { worstNight(t, r) })
 }
 
 // haFiles is what a refusal and a dry run may not change: the zones' files with all of their attributes, and each node's.

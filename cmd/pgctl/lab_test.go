@@ -43,6 +43,19 @@ func region(t *testing.T, spec lab.Spec) *lab.Region {
 	return r
 }
 
+// tell runs a part of a story. The default stories (TestLab) tell what an operator meets first; the matrices tell all.
+func tell(t *testing.T, all bool, name string, part func(t *testing.T)) {
+	t.Helper()
+	if all || strings.HasPrefix(t.Name(), "TestMatrix") {
+		t.Run(name, part)
+	}
+}
+
+const (
+	always   = true
+	inMatrix = false
+)
+
 // pgctl runs pgctl on firstbox, as an operator would.
 func pgctl(t *testing.T, r *lab.Region, args ...string) lab.Result {
 	t.Helper()

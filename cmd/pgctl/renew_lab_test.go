@@ -180,7 +180,7 @@ func (s *renewals) asides(h *lab.Host) []cluster.Aside {
 }
 
 // TestLabRenew: the two ways, and what they set aside.
-func TestLabRenew(t *testing.T) {
+func TestMatrixRenewFirst(t *testing.T) {
 	s := newRenewals(t, lab.Spec{})
 	db1, db2 := s.r.Host("db1"), s.r.Host("db2")
 	alone(t, db1)
