@@ -179,7 +179,7 @@ func (s *renewals) asides(h *lab.Host) []cluster.Aside {
 	return found
 }
 
-// TestLabRenew: the two ways, and what they set aside.
+// TestMatrixRenewFirst: the two ways, and what they set aside.
 func TestMatrixRenewFirst(t *testing.T) {
 	s := newRenewals(t, lab.Spec{})
 	db1, db2 := s.r.Host("db1"), s.r.Host("db2")
