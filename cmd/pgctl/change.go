@@ -79,6 +79,7 @@ type change struct {
 	accept   []string          // risks that the operator takes
 	lockOn   []string          // hosts that hold the region's lock
 	left     map[string]string // hosts that the plan leaves out, and why
+	leftHint string            // what to do when they answer; "": run it again
 	diffs    []string          // unified diffs of the files that it edits
 	urgent   bool              // it works without a master and without the lock of a server that cannot give it
 	later    map[string]string // servers that have to rejoin afterwards, and why
@@ -288,7 +289,7 @@ func leftOut(c change) error {
 		all = append(all, host+" ("+why+")")
 	}
 	slices.Sort(all)
-	return &exitError{code: exitPartway, err: fmt.Errorf("left out: %s", strings.Join(all, ", ")), hint: "run it again when they answer"}
+	return &exitError{code: exitPartway, err: fmt.Errorf("left out: %s", strings.Join(all, ", ")), hint: cmp.Or(c.leftHint, "run it again when they answer")}
 }
 
 // lock takes the region's lock.

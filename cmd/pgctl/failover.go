@@ -72,6 +72,7 @@ func (a *app) failover(ctx context.Context, command string, opts takeoverOpts) e
 			return err
 		}
 	}
+	c.leftHint = "pgctl pgpool sync when they answer"
 	return a.apply(ctx, command, c, opts.changeOpts)
 }
 

@@ -72,7 +72,7 @@ func (a *app) switchover(ctx context.Context, command string, opts takeoverOpts)
 	if c.plan, err = failover.Switchover(t, o); err != nil {
 		return err
 	}
-	c.left, c.later = t.Left(), t.Later()
+	c.left, c.later, c.leftHint = t.Left(), t.Later(), "pgctl pgpool sync when they answer"
 	c.undo = func(stopped *plan.Stopped) (plan.Plan, bool) { return failover.Abort(t), failover.MayGoBack(stopped) }
 	return a.apply(ctx, command, c, opts.changeOpts)
 }
