@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/failover"
 	"github.com/pgctl/pgctl/pkg/plan"
 )
@@ -49,7 +50,7 @@ func (a *app) switchover(ctx context.Context, command string, opts takeoverOpts)
 	if err != nil {
 		return err
 	}
-	from, to, again := resume(begun, opts.to)
+	from, to, again := resume(begun, cluster.Diagnose(snap).Master, opts.to)
 	t, err := servers.LookTakeover(ctx, snap, from, to)
 	if err != nil {
 		return err
@@ -66,21 +67,31 @@ func (a *app) switchover(ctx context.Context, command string, opts takeoverOpts)
 	}
 	c := change{handlers: handlers(servers, a.pools(site)), site: site, accept: opts.accept, lockOn: lockHosts(snap), still: onServers(site, opts.accept, failover.StillTakeover)}
 	if begun != nil && t.Diagnosis.Master == "" && opts.to == begun.Facts["from"] {
-		c.plan = failover.Abort(t) // the way back, asked for
+		if c.plan, err = failover.Abort(t); err != nil { // the way back, asked for
+			return err
+		}
 		return a.apply(ctx, command, c, opts.changeOpts)
 	}
 	if c.plan, err = failover.Switchover(t, o); err != nil {
 		return err
 	}
 	c.left, c.later, c.leftHint = t.Left(), t.Later(), "pgctl pgpool sync when they answer"
-	c.undo = func(stopped *plan.Stopped) (plan.Plan, bool) { return failover.Abort(t), failover.MayGoBack(stopped) }
+	c.undo = func(stopped *plan.Stopped) (plan.Plan, bool) {
+		back, err := failover.Abort(t)
+		return back, err == nil && failover.MayGoBack(stopped)
+	}
 	return a.apply(ctx, command, c, opts.changeOpts)
 }
 
 // resume says from which server an earlier run, whose journal is left, was to move the master, and where to; "" where there is none, or
-// where the operator asks for something else. What that run has done already is found by looking at the servers.
-func resume(begun *plan.Plan, to string) (from, candidate string, facts map[string]string) {
-	if begun == nil || to != "" && to != begun.Facts["to"] && to != begun.Facts["from"] {
+// where the operator asks for something else or another server is master by now. What that run has done already is found by
+// looking at the servers.
+func resume(begun *plan.Plan, master, to string) (from, candidate string, facts map[string]string) {
+	if begun == nil {
+		return "", to, nil
+	}
+	ofThatRun := func(host string) bool { return host == "" || host == begun.Facts["from"] || host == begun.Facts["to"] }
+	if !ofThatRun(master) || !ofThatRun(to) || master != "" && to == begun.Facts["from"] {
 		return "", to, nil
 	}
 	return begun.Facts["from"], begun.Facts["to"], begun.Facts

@@ -69,8 +69,13 @@ func Switchover(t Takeover, o TakeoverOptions) (plan.Plan, error) {
 
 // Abort plans the way back from a switchover that stopped before the promotion: the old master, shut down cleanly and superseded by
 // nobody, is started as the master that it was.
-func Abort(t Takeover) plan.Plan {
+func Abort(t Takeover) (plan.Plan, error) {
 	from, to := t.From, t.To
+	if from == nil || from.Data == nil || to == nil || to.Data == nil || to.SQL == nil {
+		return plan.Plan{}, &cluster.Refusal{Risks: []cluster.Risk{{
+			Evidence: "the old master and the candidate must both answer before the old one is started again", Hint: "pgctl overview",
+		}}}
+	}
 	p := plan.Plan{Name: "switchover" + back, Facts: takeoverFacts(from, to)}
 	b := builder{plan: &p, args: map[string]string{"data_dirs": dirsText(t.Snap), "data_dir": from.Data.Path}}
 	b.step(verbRestore, from.Host, "start PostgreSQL as the master that it was", "nobody was promoted", with("to", to.Host), with("to_data_dir", to.Data.Path))
@@ -80,7 +85,7 @@ func Abort(t Takeover) plan.Plan {
 				with("addresses", strings.Join(from.Addresses, " ")), with("port", fmt.Sprint(from.Data.Port)), with("names", ""))...)
 		}
 	}
-	return p
+	return p, nil
 }
 
 // takeoverFacts are what a change of master is held to.
