@@ -57,6 +57,8 @@ func (t *Takeover) followers() []*cluster.Server {
 // strays says why a server cannot follow the candidate as it is, "" when it can.
 func (t *Takeover) strays(s *cluster.Server) string {
 	switch {
+	case t.To == nil || t.To.SQL == nil || t.To.Data == nil:
+		return "the candidate does not answer"
 	case !s.Reached():
 		return s.Unreachable.Message
 	case s.SQL == nil || s.Data == nil:
