@@ -62,7 +62,7 @@ func world(t *testing.T, r *lab.Region) string {
 	var all strings.Builder
 	for _, h := range r.Hosts() {
 		if h.Running() {
-			fmt.Fprintln(&all, h.Name(), shell(t, h, `cd `+h.DataDir()+` 2>/dev/null
+			fmt.Fprintln(&all, h.Name(), shell(t, h, `cd `+h.DataDir()+` 2>/dev/null || cd /var/empty 2>/dev/null || cd /media
 find . /etc/postgresql /etc/pgpool2 /etc/supervisor /pitrix /etc/pgctl /usr/local/bin ~postgres/.pg* -maxdepth 5 -type f \
   \( -name '*.conf' -o -name '*.signal' -o -name '*.history' -o -path '/pitrix/*' -o -path '/etc/*' -o -path '/usr/local/*' -o -name '.pg*' \) -exec sha256sum {} + 2>/dev/null | sort
 ls -d `+h.DataDir()+`* pg_replslot/* 2>/dev/null
@@ -81,9 +81,20 @@ func unchanged(t *testing.T, r *lab.Region, exit int, says string, args ...strin
 		t.Errorf("pgctl %s: exit %d, expected %d and %q:\n%s%s", strings.Join(args, " "), out.Exit, exit, says, out.Stdout, out.Stderr)
 	}
 	if after := world(t, r); after != before {
-		t.Errorf("pgctl %s changed something:\n%s\n%s", strings.Join(args, " "), before, after)
+		t.Errorf("pgctl %s changed something:\n%s", strings.Join(args, " "), strings.Join(append(without("-", before, after), without("+", after, before)...), "\n"))
 	}
 	return out
+}
+
+// without are the lines of one text that another one lacks.
+func without(mark, text, other string) []string {
+	var found []string
+	for line := range strings.Lines(text) {
+		if !strings.Contains(other, line) {
+			found = append(found, mark+strings.TrimSpace(line))
+		}
+	}
+	return found
 }
 
 // master is who is master, as pgctl says.

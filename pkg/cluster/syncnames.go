@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -74,14 +75,18 @@ func (in *Instance) Blocked() bool {
 	return len(present) < names.Needed
 }
 
-// With gives the names with this member in place of any other that is the host's: a server is counted once, under its present name.
-// What all members had to have, all must have afterwards; "any N" stays so. Names that were empty become all of the members.
+// With gives the names with this member in place of any other that is the host's, else at the end: a server is counted once, under its
+// present name, and keeps its priority. What all members had to have, all must have afterwards; "any N" stays so. Names that were empty become all of the members.
 func (n SyncNames) With(host, member string) SyncNames {
 	if n.has("*") {
 		return n
 	}
+	at := slices.IndexFunc(n.Members, func(m string) bool { return IsMember(m, host) })
 	kept := n.without(host)
-	kept.Members = append(kept.Members, member)
+	if at < 0 {
+		at = len(kept.Members)
+	}
+	kept.Members = slices.Insert(kept.Members, at, member)
 	return kept.counted(n)
 }
 

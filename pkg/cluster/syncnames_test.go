@@ -74,12 +74,13 @@ func TestSyncNamesChange(t *testing.T) {
 	tests := []struct{ before, with, without string }{
 		{"", `FIRST 1 ("db1_k3f9")`, ""},
 		{`FIRST 1 ("db2")`, `FIRST 2 ("db2","db1_k3f9")`, `FIRST 1 ("db2")`},
-		{`FIRST 2 ("db1","db2")`, `FIRST 2 ("db2","db1_k3f9")`, `FIRST 1 ("db2")`},
+		{`FIRST 2 ("db1","db2")`, `FIRST 2 ("db1_k3f9","db2")`, `FIRST 1 ("db2")`},
 		{`FIRST 1 (db1_aaaa)`, `FIRST 1 ("db1_k3f9")`, ""},
 		{`FIRST 1 (db2, db3)`, `FIRST 1 ("db2","db3","db1_k3f9")`, `FIRST 1 ("db2","db3")`},
 		{`db2, db1`, `FIRST 1 ("db2","db1_k3f9")`, `FIRST 1 ("db2")`},
+		{`FIRST 2 (db2, db1_k3f9, db3)`, `FIRST 2 ("db2","db1_k3f9","db3")`, `FIRST 2 ("db2","db3")`},
 		{`ANY 1 (db2, db3)`, `ANY 1 ("db2","db3","db1_k3f9")`, `ANY 1 ("db2","db3")`},
-		{`ANY 2 (db1, db3)`, `ANY 2 ("db3","db1_k3f9")`, `ANY 1 ("db3")`},
+		{`ANY 2 (db1, db3)`, `ANY 2 ("db1_k3f9","db3")`, `ANY 1 ("db3")`},
 		{`FIRST 1 ("we""ird")`, `FIRST 2 ("we""ird","db1_k3f9")`, `FIRST 1 ("we""ird")`},
 		{`FIRST 1 (*)`, `FIRST 1 ("*")`, `FIRST 1 ("*")`},
 	}
