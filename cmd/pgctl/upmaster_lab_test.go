@@ -77,7 +77,7 @@ func stoppedStandby(t *testing.T, r *lab.Region) {
 // others are the servers beside db1 and db2: after a failover to db2 without them they have to rejoin.
 func rejoinOthers(t *testing.T, r *lab.Region) {
 	for _, s := range r.Servers()[2:] {
-		if out := pgctl(t, r, "upmaster", s.Name(), "--yes"); out.Exit != exitDone {
+		if out := pgctl(t, r, "upmaster", s.Name(), "--yes", "--accept=lose-diverged-transactions"); out.Exit != exitDone {
 			t.Errorf("%s: %+v", s.Name(), out)
 		}
 	}
