@@ -193,6 +193,7 @@ func killedHost(t *testing.T, r *lab.Region) {
 	doc, _ := overviewOf(t, r)
 	t.Log(codes(doc))
 	rejoinsLater(t, r, "db1", "--accept=lose-diverged-transactions")
+	rejoinOthers(t, r)
 	out = pgctl(t, r, "pgpool", "sync", "--yes")
 	if out.Exit != exitDone {
 		t.Errorf("%+v", out)

@@ -116,7 +116,8 @@ func (srv *Server) otherOpening(master *Server, t Timeline) string {
 }
 
 // unproven says why the server's timeline t is not proven to be the master's: neither a row of its epoch nor the WAL of its
-// beginning is on both. The first timeline is opened once in a cluster's life; a timeline that it has not reached needs no proof.
+// beginning is on both. The row of a later epoch proves it too: it came over the stream of a master that had come through t. The first
+// timeline is opened once in a cluster's life; a timeline that it has not reached needs no proof.
 func (srv *Server) unproven(master *Server, t Timeline, own, theirs []Epoch) string {
 	reached, _ := srv.furthest()
 	if t == 1 || t > reached && len(srv.Data.Openings[t]) == 0 { // pg_control lags behind a promotion, a segment of t does not
@@ -126,7 +127,7 @@ func (srv *Server) unproven(master *Server, t Timeline, own, theirs []Epoch) str
 		return ""
 	}
 	for _, e := range own {
-		if e.Timeline == t && contains(theirs, e) {
+		if e.Timeline >= t && contains(theirs, e) {
 			return ""
 		}
 	}

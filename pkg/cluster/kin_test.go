@@ -25,6 +25,7 @@ func stopped(s *cluster.Server, t cluster.Timeline, position string) {
 
 func TestKin(t *testing.T) {
 	row := cluster.Epoch{Epoch: 1, Master: "db2", Nonce: "n", Timeline: 2, Fork: lsn("0/5000100")}
+	later := cluster.Epoch{Epoch: 2, Master: "db2", Nonce: "o", Timeline: 3, Fork: lsn("0/5000100")}
 	fork := func(t cluster.Timeline, at string) cluster.Fork { return cluster.Fork{Parent: t, At: lsn(at)} }
 	tests := []struct {
 		name               string
@@ -76,6 +77,13 @@ func TestKin(t *testing.T) {
 			stopped(old, 2, "0/5100000")
 			old.Data.Histories[2] = master.Data.Histories[2]
 		}, own: []cluster.Epoch{row}, theirs: []cluster.Epoch{row}, fork: fork(2, "0/6000000")},
+		{name: "an older timeline whose beginning is gone, and the row of a later one", change: func(old, master *cluster.Server) {
+			for _, s := range []*cluster.Server{old, master} {
+				s.Data.Histories[3] = cluster.History{fork(1, "0/5000050"), fork(2, "0/5000100")}
+			}
+			stopped(old, 3, "0/5100000")
+			master.SQL.Timeline = 3
+		}, own: []cluster.Epoch{later}, theirs: []cluster.Epoch{later}, fork: fork(3, "0/6000000")},
 		{
 			name: "the row is another one", change: func(old, master *cluster.Server) {
 				stopped(old, 2, "0/5100000")
