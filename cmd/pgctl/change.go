@@ -208,12 +208,14 @@ func (a *app) runner(c change) *plan.Runner {
 // runPlan runs the plan with its journal, reports each step on stderr, and turns a stop into an exit code.
 func (a *app) runPlan(ctx context.Context, runner *plan.Runner, c change, doc *changeDoc) error {
 	path := journalPath(c.plan.Name)
-	if old, done, err := plan.Unfinished(path); err != nil {
+	old, done, err := plan.Unfinished(path)
+	if err != nil {
 		return err
-	} else if old != nil {
+	}
+	if old != nil {
 		fmt.Fprintf(a.err, "pgctl: an earlier %s stopped after %d of %d steps; what it did is skipped\n", old.Name, done, len(old.Steps))
 	}
-	runner.Journal = &plan.File{Path: path}
+	runner.Journal, runner.Resumed = &plan.File{Path: path}, old != nil
 	runner.Report = func(s plan.Step, state plan.State, err error) {
 		for i := range doc.Steps {
 			if doc.Steps[i].ID == s.ID {
@@ -228,7 +230,7 @@ func (a *app) runPlan(ctx context.Context, runner *plan.Runner, c change, doc *c
 			}
 		}
 	}
-	err := runner.Run(ctx, c.plan)
+	err = runner.Run(ctx, c.plan)
 	var stopped *plan.Stopped
 	switch {
 	case err == nil:

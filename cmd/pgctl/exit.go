@@ -57,6 +57,10 @@ func report(ctx context.Context, w io.Writer, err error) int {
 		if !errors.Is(err, context.Canceled) {
 			fmt.Fprintf(w, "pgctl: error: %v\n", err)
 		}
+		var exit *exitError
+		if errors.As(err, &exit) && exit.hint != "" {
+			fmt.Fprintf(w, "pgctl: hint: %s\n", exit.hint)
+		}
 		fmt.Fprintln(w, "pgctl: interrupted")
 		return exitInterrupted
 	}

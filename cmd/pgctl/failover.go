@@ -66,7 +66,7 @@ func (a *app) failover(ctx context.Context, command string, opts takeoverOpts) e
 	o := failover.TakeoverOptions{To: opts.to, Accept: opts.accept, Nonce: token(26), Nodes: *site.Inventory, Pools: poolSettings(site)}
 	switch {
 	case begun != nil && begun.Facts["to"] == opts.to && t.Diagnosis.Master == opts.to:
-		c.plan = *begun // it is master already: what is left of that run
+		c.plan = failover.AfterPromotion(*begun) // it is master already: what is left of that run
 	default:
 		if c.plan, err = failover.Failover(t, o); err != nil {
 			return err

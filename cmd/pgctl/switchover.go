@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -58,8 +59,11 @@ func (a *app) switchover(ctx context.Context, command string, opts takeoverOpts)
 	o := failover.TakeoverOptions{
 		To: opts.to, Accept: opts.accept, Incarnation: token(4), Nonce: token(26), Nodes: *site.Inventory, Pools: poolSettings(site),
 	}
+	port := 0
 	if again != nil {
 		o.Incarnation = again["incarnation"]
+		_, _ = fmt.Sscan(again["port"], &port)
+		o.FromPort = port
 	}
 	if t.From != nil && t.From == t.To {
 		fmt.Fprintf(a.err, "pgctl: %s is the master already\n", t.To.Host)
@@ -67,20 +71,28 @@ func (a *app) switchover(ctx context.Context, command string, opts takeoverOpts)
 	}
 	c := change{handlers: handlers(servers, a.pools(site)), site: site, accept: opts.accept, lockOn: lockHosts(snap), still: onServers(site, opts.accept, failover.StillTakeover)}
 	if begun != nil && t.Diagnosis.Master == "" && opts.to == begun.Facts["from"] {
-		if c.plan, err = failover.Abort(t); err != nil { // the way back, asked for
-			return err
-		}
-		return a.apply(ctx, command, c, opts.changeOpts)
+		return a.goBack(ctx, command, c, t, port, opts) // asked for
 	}
 	if c.plan, err = failover.Switchover(t, o); err != nil {
 		return err
 	}
 	c.left, c.later, c.leftHint = t.Left(), t.Later(), "pgctl pgpool sync when they answer"
 	c.undo = func(stopped *plan.Stopped) (plan.Plan, bool) {
-		back, err := failover.Abort(t)
+		back, err := failover.Abort(t, port)
 		return back, err == nil && failover.MayGoBack(stopped)
 	}
 	return a.apply(ctx, command, c, opts.changeOpts)
+}
+
+// goBack ends what an earlier run began by taking it back.
+func (a *app) goBack(ctx context.Context, command string, c change, t failover.Takeover, port int, opts takeoverOpts) (err error) {
+	if c.plan, err = failover.Abort(t, port); err != nil {
+		return err
+	}
+	if err := a.apply(ctx, command, c, opts.changeOpts); err != nil || opts.dryRun {
+		return err
+	}
+	return os.Remove(journalPath("switchover"))
 }
 
 // resume says from which server an earlier run, whose journal is left, was to move the master, and where to; "" where there is none, or

@@ -187,7 +187,7 @@ func switchoverBack(t *testing.T, r *lab.Region) {
 	must(t, r.Host(to).Freeze("recovering"))
 	out := pgctl(t, r, "switchover", "--to", to, "--yes", "--timeout", "3s")
 	must(t, r.Host(to).Thaw("recovering"))
-	if out.Exit != exitFailed || !strings.Contains(out.Stderr, "everything is as it was before") || !strings.Contains(out.Stderr, "it has replayed up to") {
+	if out.Exit != exitFailed || !strings.Contains(out.Stderr, "everything is as it was before") || !strings.Contains(out.Stderr, " wrote up to ") {
 		t.Errorf("%+v", out)
 	}
 	if now := master(t, r); now != from {

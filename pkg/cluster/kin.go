@@ -62,10 +62,22 @@ func (srv *Server) KinTo(master *Server, own, theirs []Epoch) Kin {
 		k.Diverged = fmt.Sprintf("it is ahead of %s (%s against %s)", master.Host, position, master.SQL.Position)
 		k.Own = []Fork{{Parent: k.Fork.Parent, At: master.SQL.Position}}
 	}
+	if srv.wroteTo(master) && k.Unproven == "" {
+		k.Unproven = fmt.Sprintf("it ran as master on timeline %d, as %s does: both may have written to it", k.Fork.Parent, master.Host)
+	}
 	if why := Contradicts(own, theirs, srv.position()); why != "" && k.Diverged == "" {
 		k.Diverged = why
 	}
 	return k
+}
+
+// wroteTo tells whether the server was a master too, on the timeline on which the master is now.
+func (srv *Server) wroteTo(master *Server) bool {
+	if srv.SQL != nil {
+		return !srv.SQL.InRecovery && !master.SQL.InRecovery
+	}
+	reached, _ := srv.furthest()
+	return srv.ranAsMaster() && reached == master.SQL.Timeline
 }
 
 // part ends the comparison where the two left one timeline at different positions, or one has not left it.

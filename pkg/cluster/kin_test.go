@@ -21,6 +21,9 @@ func opened(s *cluster.Server, promotion byte) {
 func stopped(s *cluster.Server, t cluster.Timeline, position string) {
 	down(s)
 	s.Data.State, s.Data.Timeline, s.Data.Checkpoint = "shut down", t, lsn(position)
+	if t > 1 {
+		s.Data.State = "shut down in recovery"
+	}
 }
 
 func TestKin(t *testing.T) {
@@ -37,10 +40,14 @@ func TestKin(t *testing.T) {
 	}{
 		{name: "a master that stopped before the fork: nothing but WAL past the fork can part them", fork: fork(1, "0/5000100"), ownWAL: []cluster.Fork{fork(1, "0/5000100")}},
 		{name: "on one timeline", change: func(old, master *cluster.Server) {
-			master.SQL.Timeline = 1
+			master.SQL.Timeline, old.Data.State = 1, "shut down in recovery"
 		}, fork: fork(1, "0/6000000")},
+		{name: "both were master on one timeline", change: func(_, master *cluster.Server) {
+			master.SQL.Timeline = 1
+		}, unproven: "both may have written to it", fork: fork(1, "0/6000000")},
 		{name: "on one timeline, ahead", change: func(old, master *cluster.Server) {
 			stopped(old, 1, "0/7000000")
+			old.Data.State = "shut down in recovery"
 			master.SQL.Timeline, master.SQL.AskedAgain = 1, true
 		}, diverged: "ahead of db2 (0/7000000 against 0/6000000)", fork: fork(1, "0/6000000"), ownWAL: []cluster.Fork{fork(1, "0/6000000")}},
 		{name: "both promoted, each to a number of its own", change: func(old, _ *cluster.Server) {

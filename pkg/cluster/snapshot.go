@@ -91,6 +91,7 @@ type DataDir struct {
 	Missing    bool     // it is not there, as a renewal of it has not come to its end: to be renewed again
 	Renewed    *Renewed // the mark of a renewal; nil: none
 	Port       int      // 0 unknown
+	Signal     bool     // a file there makes it start as a standby, whatever it was
 	Postmaster *Process // nil: not known
 	SystemID   uint64
 	State      string // pg_control's "Database cluster state", such as "in production" or "shut down"

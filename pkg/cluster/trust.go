@@ -65,7 +65,7 @@ func (srv *Server) newest() Timeline {
 // startable tells whether a server that is down may be started as it is, as the master that it was: no server answers as
 // master, every other one is known, none of them was master too, and none has had a newer timeline.
 func (s Snapshot) startable(srv *Server) bool {
-	if !srv.ranAsMaster() || srv.Data.Postmaster == nil || srv.Data.Postmaster.Alive {
+	if !srv.ranAsMaster() || srv.Data.Signal || srv.Data.Postmaster == nil || srv.Data.Postmaster.Alive {
 		return false
 	}
 	for i := range s.Servers {

@@ -17,6 +17,15 @@ type builder struct {
 	args map[string]string
 }
 
+// dirText is servers and their data directories for a step's Args.
+func dirText(servers ...*cluster.Server) string {
+	var all []string
+	for _, s := range servers {
+		all = append(all, s.Host+"="+s.Data.Path)
+	}
+	return strings.Join(all, " ")
+}
+
 // beside has the steps from the n-th on run side by side, those of one lane in order.
 func (b builder) beside(n int, lane func(s plan.Step) string) {
 	for i := n; i < len(b.plan.Steps); i++ {

@@ -2,6 +2,7 @@ package failover
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
@@ -91,14 +92,13 @@ func Failover(t Takeover, o TakeoverOptions) (plan.Plan, error) {
 	b := builder{plan: &p, args: map[string]string{"data_dirs": dirsText(t.Snap), "data_dir": to.Data.Path}}
 	names := t.namesAfter(o, "")
 	fenced := t.fence(b)
+	p.Facts["fenced"] = hostList(fenced)
+	t.stopStrays(b)
 	t.slots(b, t.followers())
 	b.step(verbNames, to.Host, "set its names for its time as master: "+namesText(names.String()), "", with("names", names.String()))
 	t.repoint(b, t.followArgs(names))
-	own := []arg{with("names", names.String())}
-	if len(fenced) > 0 {
-		own = append(own, with("old", fenced[0].Host), with("old_data_dir", fenced[0].Data.Path))
-	}
-	b.step(verbPromote, to.Host, "promote it", "", own...)
+	b.step(verbPromote, to.Host, "promote it", "", with("names", names.String()), with("old", dirText(fenced...)), with("followers", dirText(t.followers()...)),
+		with("known", t.known(o)))
 	promoted := len(p.Steps)
 	t.after(b, o)
 	b.beside(promoted, byHost)
@@ -119,6 +119,35 @@ func (t *Takeover) fence(b builder) []*cluster.Server {
 		fenced = append(fenced, s)
 	}
 	return fenced
+}
+
+// stopStrays stops the standbys that will not follow: they might go on acknowledging for an old master that cannot be reached.
+func (t *Takeover) stopStrays(b builder) {
+	for i := range t.Snap.Servers {
+		s := &t.Snap.Servers[i]
+		if why := t.strays(s); s != t.To && s.SQL != nil && s.Data != nil && s.SQL.InRecovery && why != "" {
+			b.step(verbStop, s.Host, "stop PostgreSQL", "it cannot follow, and may acknowledge for the old master: "+why, with("data_dir", s.Data.Path))
+		}
+	}
+}
+
+// known is how many transactions the candidate may lack: those that were counted; any where the operator gave them up.
+func (t *Takeover) known(o TakeoverOptions) string {
+	switch {
+	case slices.Contains(o.Accept, RiskDataLoss):
+		return "any"
+	case t.Tail != nil:
+		return strconv.Itoa(t.Tail.Transactions)
+	}
+	return "0"
+}
+
+func hostList(servers []*cluster.Server) string {
+	var all []string
+	for _, s := range servers {
+		all = append(all, s.Host)
+	}
+	return strings.Join(all, " ")
 }
 
 // handRules refuse what nobody can take, and name every risk that somebody has to.
@@ -208,4 +237,11 @@ func MayGoBack(stopped *plan.Stopped) bool {
 		return false
 	}
 	return stopped.Done < index(verbPromote) || stopped.Done == index(verbPromote) && isNotPromoted(stopped.Err)
+}
+
+// AfterPromotion is what of the plan of an earlier run comes after the promotion.
+func AfterPromotion(p plan.Plan) plan.Plan {
+	at := slices.IndexFunc(p.Steps, func(s plan.Step) bool { return s.Verb == verbPromote })
+	p.Steps = p.Steps[at+1:]
+	return p
 }

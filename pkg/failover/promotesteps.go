@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/plan"
-	"github.com/pgctl/pgctl/pkg/postgres"
 )
 
 // fresh is how old a checkpoint may be to spare another one.
@@ -78,21 +79,23 @@ func (h *Servers) promote(ctx context.Context, s plan.Step) error {
 
 // mayPromote looks once more at all that makes a promotion safe:
 //
-//   - who was master accepts no write: no process of it is left, where its host can be asked (else the operator took unfenced-master);
-//   - with "complete", it was shut down cleanly, and the candidate has replayed its last record, the checkpoint of that shutdown;
+//   - who was master accepts no write: of each server that the plan stopped ("old") no process is left, or it runs as a standby;
+//   - the candidate has replayed all WAL that these have of its timeline, to the last record; or, where the plan says so ("known"), it lacks no
+//     more transactions than were counted before, or the operator gave them up;
+//   - no standby that is to follow has more than the candidate. That it streams proves nothing: a stream begins at the start of a segment;
 //   - a commit will wait for the standbys of the plan: the candidate's names are in its running configuration already.
 func (h *Servers) mayPromote(ctx context.Context, s plan.Step) error {
-	checks := []func(context.Context, plan.Step) error{h.namesAreSet}
-	if s.Args["old"] != "" {
-		checks = append(checks, h.oldIsStopped)
+	checks := []func(context.Context) error{
+		func(ctx context.Context) error { return h.namesAreSet(ctx, s) },
+		func(ctx context.Context) error { return h.isComplete(ctx, s) },
 	}
-	if s.Args["complete"] != "" {
-		checks = append(checks, h.isComplete)
+	for _, old := range hosts(s.Args["old"]) {
+		checks = append(checks, func(ctx context.Context) error { return h.isFencedOff(ctx, old) })
 	}
 	errs := make([]error, len(checks))
 	var wait sync.WaitGroup
 	for i, check := range checks {
-		wait.Go(func() { errs[i] = check(ctx, s) })
+		wait.Go(func() { errs[i] = check(ctx) })
 	}
 	wait.Wait()
 	return errors.Join(errs...)
@@ -106,13 +109,29 @@ func (h *Servers) namesAreSet(ctx context.Context, s plan.Step) error {
 	return err
 }
 
-func (h *Servers) oldIsStopped(ctx context.Context, s plan.Step) error {
-	old, dir := s.Args["old"], s.Args["old_data_dir"]
-	stopped, err := h.stoppedNow(ctx, h.on(old, dir), dir)
-	if err == nil && !stopped {
-		err = fmt.Errorf("%s runs: there would be two masters", old)
+// isFencedOff: no process of it is left, or what runs there is a standby.
+func (h *Servers) isFencedOff(ctx context.Context, old hostDir) error {
+	stopped, err := h.stoppedNow(ctx, h.on(old.host, old.dir), old.dir)
+	if err != nil || stopped {
+		return err
 	}
-	return err
+	if standby, err := h.inRecovery(ctx, old.host, old.dir); err != nil || !standby {
+		return errors.Join(fmt.Errorf("%s runs: there would be two masters", old.host), err)
+	}
+	return nil
+}
+
+// hostDir is a server and its data directory.
+type hostDir struct{ host, dir string }
+
+// hosts reads "HOST=DIR ..." back.
+func hosts(text string) []hostDir {
+	var all []hostDir
+	for field := range strings.FieldsSeq(text) {
+		host, dir, _ := strings.Cut(field, "=")
+		all = append(all, hostDir{host, dir})
+	}
+	return all
 }
 
 func (h *Servers) namesOf(ctx context.Context, s plan.Step) (string, error) {
@@ -121,34 +140,59 @@ func (h *Servers) namesOf(ctx context.Context, s plan.Step) (string, error) {
 	return h.server(s).SyncNames(ctx)
 }
 
-// isComplete waits a moment until the candidate has replayed the record of the old master's clean shutdown.
+// isComplete waits a moment until the candidate lacks nothing that it must have.
 func (h *Servers) isComplete(ctx context.Context, s plan.Step) error {
-	old := s.Args["old"]
-	facts, err := h.factsOf(ctx, old, s.Args["old_data_dir"])
-	if err != nil {
-		return err
-	}
-	if facts.Data == nil || facts.Data.State != "shut down" {
-		return fmt.Errorf("%s was not shut down cleanly: what it wrote last is not known to be here", old)
-	}
 	for began := h.Now(); ; pause(ctx, 50*time.Millisecond) {
-		in, err := h.probe(ctx, s)
-		if err != nil {
+		lacks, err := h.lacks(ctx, s)
+		if err != nil || lacks == "" {
 			return err
 		}
-		if in.InRecovery && in.Timeline <= facts.Data.Timeline && in.Position > facts.Data.Checkpoint {
-			return nil
-		}
 		if h.Now().Sub(began) > h.Timeout {
-			return fmt.Errorf("it has replayed up to %s, the last record of %s begins at %s", in.Position, old, facts.Data.Checkpoint)
+			return errors.New(lacks)
 		}
 	}
 }
 
-func (h *Servers) factsOf(ctx context.Context, host, dataDir string) (postgres.Facts, error) {
-	ctx, cancel := h.ask(ctx)
-	defer cancel()
-	return h.on(host, dataDir).Facts(ctx)
+// lacks says what the candidate has not replayed and must, "" when that is nothing.
+func (h *Servers) lacks(ctx context.Context, s plan.Step) (string, error) {
+	in, err := h.probe(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	for _, follower := range hosts(s.Args["followers"]) {
+		ask, cancel := h.ask(ctx)
+		f, err := h.on(follower.host, follower.dir).Probe(ask)
+		cancel()
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", follower.host, err)
+		}
+		if f.Position > max(in.Position, in.Received) {
+			return fmt.Sprintf("%s has replayed up to %s, it itself up to %s only", follower.host, f.Position, in.Position), nil
+		}
+	}
+	return h.lacksOfOld(ctx, s, in)
+}
+
+// lacksOfOld compares with the WAL on the disks of the servers that the plan stopped.
+func (h *Servers) lacksOfOld(ctx context.Context, s plan.Step, in *cluster.Instance) (string, error) {
+	known, err := strconv.Atoi(s.Args["known"])
+	if s.Args["known"] != "" && err != nil {
+		return "", nil // the operator gave up whatever there is
+	}
+	for _, old := range hosts(s.Args["old"]) {
+		ask, cancel := context.WithTimeout(ctx, 4*h.Timeout)
+		tail, err := h.on(old.host, old.dir).Tail(ask, old.dir, in.Timeline, in.Position)
+		cancel()
+		switch {
+		case err != nil:
+			return "", err
+		case s.Args["known"] == "" && tail.Bytes() > 0:
+			return fmt.Sprintf("it has replayed up to %s, %s wrote up to %s", in.Position, old.host, tail.End), nil
+		case tail.Transactions > known:
+			return fmt.Sprintf("%s made %d transactions that are not here, %d were known: run it again, it will say what would be lost", old.host, tail.Transactions, known), nil
+		}
+	}
+	return "", nil
 }
 
 func (h *Servers) probe(ctx context.Context, s plan.Step) (*cluster.Instance, error) {
@@ -184,20 +228,50 @@ func (h *Servers) sign(ctx context.Context, s plan.Step) error {
 	return h.server(s).SignEpoch(ctx, s.Args["data_dir"], s.Args["nonce"], in.Timeline)
 }
 
-// restore starts an old master as the master that it was. The candidate must say itself that it is a standby still: a master that starts
-// beside a promoted one is what all of this is there to prevent.
-func (h *Servers) restore(ctx context.Context, s plan.Step) error {
-	ask, cancel := h.ask(ctx)
+// isRestored: it is master, and will be after its next start.
+func (h *Servers) isRestored(ctx context.Context, s plan.Step) (bool, error) {
+	if is, err := h.isMaster(ctx, s); err != nil || !is {
+		return is, err
+	}
+	ctx, cancel := h.ask(ctx)
 	defer cancel()
-	standby, err := h.on(s.Args["to"], s.Args["to_data_dir"]).InRecovery(ask)
+	gated, err := h.server(s).Gated(ctx, s.Args["data_dir"])
+	return seen(!gated, err)
+}
+
+// restore starts an old master as the master that it was. The candidate must say itself that it is a standby still: a master that starts
+// beside a promoted one is what all of this is there to prevent. Whatever runs there as a standby meanwhile is stopped first: its gate
+// may only go when nothing is left of it.
+func (h *Servers) restore(ctx context.Context, s plan.Step) error {
+	standby, err := h.inRecovery(ctx, s.Args["to"], s.Args["to_data_dir"])
 	if err != nil {
 		return fmt.Errorf("whether %s is a standby still cannot be asked: %w", s.Args["to"], err)
 	}
 	if !standby {
 		return fmt.Errorf("%s is master", s.Args["to"])
 	}
-	if err := h.server(s).Ungate(ask, s.Args["data_dir"]); err != nil {
+	if is, err := h.isMaster(ctx, s); err != nil || !is { // one that runs as master keeps running
+		if err := h.stop(ctx, s); err != nil {
+			return err
+		}
+	}
+	if err := h.ungate(ctx, s); err != nil {
+		return err
+	}
+	if stopped, err := h.stoppedNow(ctx, h.server(s), s.Args["data_dir"]); err != nil || !stopped {
 		return err
 	}
 	return h.startOnce(ctx, h.server(s), s.Args["data_dir"])
+}
+
+func (h *Servers) ungate(ctx context.Context, s plan.Step) error {
+	ctx, cancel := h.ask(ctx)
+	defer cancel()
+	return h.server(s).Ungate(ctx, s.Args["data_dir"])
+}
+
+func (h *Servers) inRecovery(ctx context.Context, host, dataDir string) (bool, error) {
+	ctx, cancel := h.ask(ctx)
+	defer cancel()
+	return h.on(host, dataDir).InRecovery(ctx)
 }

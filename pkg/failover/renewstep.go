@@ -24,7 +24,14 @@ func (h *Servers) isRenewed(ctx context.Context, s plan.Step) (bool, error) {
 		return false, err
 	}
 	r, err := renewal(s, h.Stamp)
-	return err == nil && facts.Data.Renewed.Of(s.Host, r.Master, r.SystemID, r.Timeline), err
+	if err != nil {
+		return false, err
+	}
+	made := facts.Data.Renewed.Of(s.Host, r.Master, r.SystemID, r.Timeline)
+	if s.Args["anew"] != "" { // what an earlier run copied does not count
+		made = made && facts.Data.Renewed.Stamp == h.Stamp
+	}
+	return made, nil
 }
 
 // renew may take hours; it says how far it is every few seconds.
@@ -39,6 +46,9 @@ func (h *Servers) renew(ctx context.Context, s plan.Step) error {
 	if err := h.recount(ctx, s); err != nil {
 		return err
 	}
+	if err := h.gate(ctx, s); err != nil {
+		return err
+	}
 	began, last := h.Now(), time.Time{}
 	_, err = h.server(s).Renew(ctx, r, h.on(r.Master, ""), func(p postgres.Progress) {
 		if now := h.Now(); p.Note != "" || now.Sub(last) >= 2*time.Second {
@@ -47,6 +57,17 @@ func (h *Servers) renew(ctx context.Context, s plan.Step) error {
 		}
 	})
 	return err
+}
+
+// gate has what is to be replaced start read-only, should anything start it while the copy is made.
+func (h *Servers) gate(ctx context.Context, s plan.Step) error {
+	ctx, cancel := h.ask(ctx)
+	defer cancel()
+	facts, err := h.server(s).Facts(ctx)
+	if err != nil || facts.Data == nil || facts.Data.Missing || facts.Data.SystemID == 0 {
+		return err
+	}
+	return h.server(s).Gate(ctx, s.Args["data_dir"])
 }
 
 // recount looks once more at what the stopped server alone has: one that ran as a master may have written since the plan was made.

@@ -56,7 +56,7 @@ func (r *Rejoin) whoIsWho(no *refusals) {
 		no.add("", "pgctl overview", "the master is not certain: %s", noMaster(r.Diagnosis))
 		return
 	}
-	otherMasters(r.Snap, r.Old.Host, r.Master.Host, no)
+	otherMasters(r.Snap, []string{r.Old.Host, r.Master.Host}, no)
 	watchersRule(r.Snap, no)
 	if r.Master.Data.SystemID == 0 || r.Master.Data.Port == 0 || len(r.Master.Addresses) == 0 {
 		no.add("", "pgctl overview", "%s did not tell its port, system identifier and addresses", r.Master.Host)
@@ -68,7 +68,7 @@ func (r *Rejoin) whoIsWho(no *refusals) {
 func (r *Rejoin) newer(no *refusals) {
 	old, master := r.Old, r.Master
 	if why := r.Diagnosis.Distrust; why != "" {
-		no.add("", "start or rejoin the server with the newest timeline first", "%s", why)
+		no.add("", "have the server with the newest timeline be the master; or, if what it has is to be given up, move its data directory away there and run this again: it is copied anew", "%s", why)
 		return
 	}
 	if old.SQL == nil || old.SQL.InRecovery {
@@ -94,11 +94,11 @@ func newest(rows []cluster.Epoch) (epoch int64) {
 	return epoch
 }
 
-// otherMasters: every server but the two must be known not to be a master.
-func otherMasters(snap cluster.Snapshot, one, two string, no *refusals) {
+// otherMasters: every server but those of the plan must be known not to be a master.
+func otherMasters(snap cluster.Snapshot, ours []string, no *refusals) {
 	for i := range snap.Servers {
 		switch s := &snap.Servers[i]; {
-		case s.Host == one, s.Host == two, s.SQL != nil && s.SQL.InRecovery:
+		case slices.Contains(ours, s.Host), s.SQL != nil && s.SQL.InRecovery:
 		case s.SQL != nil:
 			no.add("", "pgctl overview", "%s answers as master too", s.Host)
 		case !s.Reached():

@@ -51,7 +51,7 @@ func (h *Servers) Handlers() map[string]plan.Handler {
 		verbCheckpoint: handler{h.isCheckpointed, h.checkpoint},
 		verbPromote:    handler{h.isMaster, h.promote},
 		verbSign:       handler{h.isSigned, h.sign},
-		verbRestore:    handler{h.isMaster, h.restore},
+		verbRestore:    handler{h.isRestored, h.restore},
 	}
 }
 
@@ -184,6 +184,9 @@ func (h *Servers) isStandby(ctx context.Context, s plan.Step) (bool, error) {
 func (h *Servers) start(ctx context.Context, s plan.Step) error {
 	if follows, err := h.isFollower(ctx, s); err != nil || !follows {
 		return errors.Join(errors.New("its files do not make it a standby of the master"), err)
+	}
+	if err := h.forgetRenewal(ctx, s); err != nil { // it is no bare copy from here on
+		return err
 	}
 	return h.startOnce(ctx, h.server(s), s.Args["data_dir"])
 }

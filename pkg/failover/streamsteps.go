@@ -49,7 +49,7 @@ func (h *Servers) catchUp(ctx context.Context, s plan.Step) error {
 	for {
 		done, reason := h.hasCaughtUp(ctx, s)
 		if done {
-			return h.forgetRenewal(ctx, s)
+			return nil
 		}
 		if behind, err := h.behind(ctx, s); err == nil && (best < 0 || behind < best) {
 			best, lastProgress = behind, h.Now()
@@ -93,7 +93,7 @@ func (h *Servers) isRepointed(ctx context.Context, s plan.Step) (bool, error) {
 		return false, err
 	}
 	if err := h.streams(ctx, s); err != nil {
-		return no(err)
+		return no(fmt.Errorf("%w; if it cannot: stop PostgreSQL there and run it again, and have it rejoin by pgctl upmaster afterwards", err))
 	}
 	return true, nil
 }

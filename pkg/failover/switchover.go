@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
@@ -18,6 +19,7 @@ type TakeoverOptions struct {
 	Accept      []string
 	Incarnation string // for the name of the old master as a standby
 	Nonce       string // signs the promotion
+	FromPort    int    // where the old master listened, as an earlier run has it; 0: there was none
 	Nodes       nodes.Inventory
 	Pools       pgpool.Settings
 }
@@ -39,7 +41,7 @@ func Switchover(t Takeover, o TakeoverOptions) (plan.Plan, error) {
 	}
 	from, to := t.From, t.To
 	p := plan.Plan{Name: "switchover", Facts: takeoverFacts(from, to)}
-	p.Facts["incarnation"] = o.Incarnation
+	p.Facts["incarnation"], p.Facts["port"] = o.Incarnation, strconv.Itoa(cmp.Or(from.Data.Port, o.FromPort))
 	b := builder{plan: &p, args: map[string]string{"data_dirs": dirsText(t.Snap), "data_dir": to.Data.Path}}
 	names := t.namesAfter(o, o.Incarnation)
 	follow := t.followArgs(names)
@@ -53,8 +55,8 @@ func Switchover(t Takeover, o TakeoverOptions) (plan.Plan, error) {
 	b.step(verbFollow, from.Host, fmt.Sprintf("make its files those of a standby of %s, named %s", to.Host, name), "whatever starts it, it is no master any more",
 		append(follow(from, name), dir(from))...)
 	t.repoint(b, follow)
-	b.step(verbPromote, to.Host, "promote it, when it has the last record of "+from.Host, "", with("names", names.String()), with("old", from.Host),
-		with("old_data_dir", from.Data.Path), with("complete", "yes"))
+	b.step(verbPromote, to.Host, "promote it, when it has the last record of "+from.Host, "", with("names", names.String()), with("old", dirText(from)),
+		with("followers", dirText(t.followers()...)))
 	b.step(verbStart, from.Host, "start PostgreSQL as a standby", "", append(follow(from, name), dir(from))...)
 	promoted := len(p.Steps)
 	t.after(b, o)
@@ -68,8 +70,8 @@ func Switchover(t Takeover, o TakeoverOptions) (plan.Plan, error) {
 }
 
 // Abort plans the way back from a switchover that stopped before the promotion: the old master, shut down cleanly and superseded by
-// nobody, is started as the master that it was.
-func Abort(t Takeover) (plan.Plan, error) {
+// nobody, is started as the master that it was, and everybody streams from it again. port is where it listened, as an earlier run has it.
+func Abort(t Takeover, port int) (plan.Plan, error) {
 	from, to := t.From, t.To
 	if from == nil || from.Data == nil || to == nil || to.Data == nil || to.SQL == nil {
 		return plan.Plan{}, &cluster.Refusal{Risks: []cluster.Risk{{
@@ -79,11 +81,19 @@ func Abort(t Takeover) (plan.Plan, error) {
 	p := plan.Plan{Name: "switchover" + back, Facts: takeoverFacts(from, to)}
 	b := builder{plan: &p, args: map[string]string{"data_dirs": dirsText(t.Snap), "data_dir": from.Data.Path}}
 	b.step(verbRestore, from.Host, "start PostgreSQL as the master that it was", "nobody was promoted", with("to", to.Host), with("to_data_dir", to.Data.Path))
-	for _, s := range t.followers() {
-		if from.SQL != nil {
-			b.step(verbRepoint, s.Host, "have it stream from "+from.Host+" again", "", t.followArgs(cluster.SyncNames{})(s, t.nameOf(s), with("master", from.Host),
-				with("addresses", strings.Join(from.Addresses, " ")), with("port", fmt.Sprint(from.Data.Port)), with("names", ""))...)
-		}
+	before := to.SQL.SyncNames
+	if from.SQL != nil && !from.SQL.InRecovery {
+		before = from.SQL.SyncNames
+	}
+	repointed := len(p.Steps)
+	for _, s := range append(t.followers(), to) {
+		own := syncNames(before, nodes.Inventory{}).Without(s.Host).With(from.Host, t.nameOf(from)).String()
+		b.step(verbRepoint, s.Host, "have it stream from "+from.Host, "", t.followArgs(cluster.SyncNames{})(s, t.nameOf(s), with("master", from.Host),
+			with("addresses", strings.Join(from.Addresses, " ")), with("port", strconv.Itoa(cmp.Or(from.Data.Port, port))), with("names", own))...)
+	}
+	b.beside(repointed, byHost)
+	if slots := foreignSlots(t.Slots, t.Snap, to.Host); slots != "" {
+		b.step(verbDropSlots, to.Host, "drop the slots that it would have kept for others", "a standby keeps WAL for them for ever", with("slots", slots), with("data_dir", to.Data.Path))
 	}
 	return p, nil
 }
@@ -111,6 +121,9 @@ func (t *Takeover) switchRules(no *refusals, o TakeoverOptions) {
 	case t.From == nil:
 		no.add("", "pgctl overview; where the master is gone for good: pgctl failover --to HOST", "there is no master to switch from: %s", noMaster(t.Diagnosis))
 		return
+	case !t.From.Reached() || t.From.Data == nil:
+		no.add("", "bring it back; where it is gone for good: pgctl failover --to HOST", "%s is out of reach, and was not replaced yet", t.From.Host)
+		return
 	case t.To == nil && o.To != "":
 		no.add("", "pgctl overview shows the servers", "the inventory has no server %s", o.To)
 		return
@@ -118,7 +131,7 @@ func (t *Takeover) switchRules(no *refusals, o TakeoverOptions) {
 		no.add("", "pgctl overview", "no standby streams and has caught up")
 		return
 	}
-	otherMasters(t.Snap, t.From.Host, t.To.Host, no)
+	otherMasters(t.Snap, []string{t.From.Host, t.To.Host}, no)
 	t.candidateRules(no)
 	if t.To.SQL == nil || t.To.Data == nil {
 		return

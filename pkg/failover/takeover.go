@@ -125,7 +125,7 @@ func (t *Takeover) namesAfter(o TakeoverOptions, incarnation string) cluster.Syn
 	form := syncNames(before, o.Nodes)
 	names := form
 	if slices.Contains(form.Members, "*") {
-		return form
+		return t.anybody(form, incarnation)
 	}
 	for _, s := range t.Snap.Servers {
 		names = names.Without(s.Host)
@@ -144,6 +144,16 @@ func (t *Takeover) namesAfter(o TakeoverOptions, incarnation string) cluster.Syn
 	}
 	names.Any = form.Any
 	return names
+}
+
+// anybody is a form that names everybody, for as many as there will be.
+func (t *Takeover) anybody(form cluster.SyncNames, incarnation string) cluster.SyncNames {
+	there := len(t.followers())
+	if t.From != nil && incarnation != "" {
+		there++
+	}
+	form.Needed = min(form.Needed, there)
+	return form
 }
 
 // followArgs are what the steps of a server that follows the candidate need to know.
@@ -202,7 +212,7 @@ func StillTakeover(snap cluster.Snapshot, p plan.Plan, accept []string) error {
 	if strings.HasSuffix(p.Name, back) { // nobody was promoted by this plan, and waiting for a server that is lost keeps everybody from writing
 		no.accept = []string{RiskUnfencedMaster}
 	}
-	otherMasters(snap, p.Facts["from"], p.Facts["to"], no)
+	otherMasters(snap, append(strings.Fields(p.Facts["fenced"]), p.Facts["from"], p.Facts["to"]), no)
 	if no.any() {
 		return no.err()
 	}

@@ -75,7 +75,7 @@ func TestSwitchover(t *testing.T) {
 		t.Errorf("names %s", got)
 	}
 	promote := stepOf(p, "db2/server.promote").Args
-	if promote["old"] != "db1" || promote["old_data_dir"] != "/srv/db1" || promote["complete"] == "" {
+	if promote["old"] != "db1=/srv/db1" || promote["followers"] != "db3=/srv/db3" || promote["known"] != "" {
 		t.Errorf("the promotion does not look at the old master: %v", promote)
 	}
 	if follow := stepOf(p, "db1/server.follow").Args; follow["master"] != "db2" || follow["name"] != "db1_k3f9" || follow["slot"] != "db1" || follow["data_dir"] != "/srv/db1" {
@@ -220,6 +220,46 @@ func TestFailover(t *testing.T) {
 	}
 }
 
+// TestAbort: everybody streams from the old master again, the candidate too, and nothing that the switchover made is left.
+func TestAbort(t *testing.T) {
+	take := healthy()
+	p, err := failover.Abort(take, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := verbs(p); got != "db1/restore db3/repoint db2/repoint db2/drop-slots" {
+		t.Errorf("steps %s", got)
+	}
+	if args := stepOf(p, "db3/server.repoint").Args; args["master"] != "db1" || args["port"] != "5432" || args["addresses"] != "198.51.100.11" {
+		t.Errorf("db3 follows %v", args)
+	}
+	take.Snap.Servers[0].SQL, take.Snap.Servers[0].Data.Port = nil, 0 // as an earlier run left it
+	take.Resumed = true
+	if p, err = failover.Abort(take, 5433); err != nil || stepOf(p, "db2/server.repoint").Args["port"] != "5433" {
+		t.Errorf("%v, %v", p, err)
+	}
+	take.To.SQL = nil
+	_, err = failover.Abort(take, 5433)
+	refusedWith(t, err, "must both answer")
+}
+
+// TestAnybody: names that say everybody wait for no more than there are.
+func TestAnybody(t *testing.T) {
+	take := healthy()
+	take.Snap.Servers[0].SQL.SyncNames = "FIRST 2 (*)"
+	p, err := failover.Switchover(look(take, "db1"), failover.TakeoverOptions{Incarnation: "k3f9"})
+	if err != nil || stepOf(p, "db2/server.names").Args["names"] != `FIRST 2 ("*")` {
+		t.Errorf("%v, %v", stepOf(p, "db2/server.names").Args, err)
+	}
+	alone := dead()
+	alone.Snap.Servers = alone.Snap.Servers[:2]
+	alone.Snap.Servers[1].SQL.SyncNames = "*"
+	p, err = failover.Failover(look(alone, ""), failover.TakeoverOptions{To: "db2", Accept: []string{"no-sync-standby"}})
+	if err != nil || stepOf(p, "db2/server.names").Args["names"] != "" {
+		t.Errorf("%v, %v", stepOf(p, "db2/server.names").Args, err)
+	}
+}
+
 // TestMayGoBack: the old master is started again when it was stopped and nobody was promoted for certain, and never otherwise.
 func TestMayGoBack(t *testing.T) {
 	p, err := failover.Switchover(healthy(), failover.TakeoverOptions{})
@@ -324,4 +364,30 @@ func TestUnproven(t *testing.T) {
 	take.Rows["db3"] = []cluster.Epoch{{Epoch: 1, Master: "db9", Nonce: "m", Timeline: 2, Fork: 0x1000}}
 	_, err = failover.Failover(look(take, ""), failover.TakeoverOptions{To: "db2"})
 	refusedWith(t, err, "no standby will follow db2")
+	// taken: the one that cannot follow is stopped, it might acknowledge for a master that nobody can reach
+	p, err = failover.Failover(look(take, ""), failover.TakeoverOptions{To: "db2", Accept: []string{"no-sync-standby"}})
+	at := func(id string) int { return slices.IndexFunc(p.Steps, func(s plan.Step) bool { return s.ID == id }) }
+	if err != nil || at("db3/server.stop") < 0 || at("db3/server.stop") > at("db2/server.promote") {
+		t.Errorf("%v: %s", err, verbs(p))
+	}
+}
+
+// TestFenced: a master that is hung is what the plan is there for.
+func TestFenced(t *testing.T) {
+	take := dead()
+	take.Snap.Servers[0].Data.Postmaster = &cluster.Process{PID: 1, Alive: true, Stopped: true}
+	p, err := failover.Failover(look(take, ""), failover.TakeoverOptions{To: "db2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := failover.StillTakeover(take.Snap, p, nil); err != nil {
+		t.Errorf("the plan is stopped by the server that it fences: %v", err)
+	}
+	if promote := stepOf(p, "db2/server.promote").Args; promote["old"] != "db1=/srv/db1" || promote["known"] != "0" {
+		t.Errorf("the promotion does not look at it: %v", promote)
+	}
+	rest := failover.AfterPromotion(p)
+	if verbs(rest) == "" || strings.Contains(verbs(rest), "names") || strings.Contains(verbs(rest), "promote") {
+		t.Errorf("the rest: %s", verbs(rest))
+	}
 }

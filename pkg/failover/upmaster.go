@@ -57,10 +57,10 @@ func Upmaster(r Rejoin, o UpmasterOptions) (plan.Plan, error) {
 func (r *Rejoin) method(o UpmasterOptions) (method, why string) {
 	k := r.Kin
 	switch {
-	case r.Old.RenewedFrom(r.Master):
-		return methodFollow, "its data was copied from " + r.Master.Host + " already"
 	case o.Clone:
 		return methodClone, "as asked"
+	case r.Old.RenewedFrom(r.Master) && r.OldestWAL <= r.needs():
+		return methodFollow, "its data was copied from " + r.Master.Host + " already"
 	case k.Unproven != "":
 		return methodClone, k.Unproven
 	case k.Diverged == "" && r.TailFailure == "" && r.Tail.Bytes() == 0 && !r.writes():
@@ -181,7 +181,8 @@ func (r *Rejoin) plan(o UpmasterOptions, method, why string) plan.Plan {
 	if method != methodFollow {
 		b.step(verbRenew, old.Host, renewText(method, master.Host, o.ReuseSpace), why, with("method", method), with("fork", r.Kin.Fork.At.String()),
 			with("fork_timeline", strconv.Itoa(int(r.Kin.Fork.Parent))), with("system_id", p.Facts["system_id"]), with("timeline", p.Facts["timeline"]),
-			with("reuse_space", strconv.FormatBool(o.ReuseSpace)), with("own", forks(r.Kin.Own)), with("known", r.known(o)))
+			with("reuse_space", strconv.FormatBool(o.ReuseSpace)), with("own", forks(r.Kin.Own)), with("known", r.known(o)),
+			with("anew", anew(o)))
 	}
 	b.step(verbFollow, old.Host, fmt.Sprintf("make its files those of a standby of %s, named %s", master.Host, name), followWhy(method, why))
 	b.step(verbStart, old.Host, "start PostgreSQL as a standby", "")
@@ -198,6 +199,14 @@ func (r *Rejoin) plan(o UpmasterOptions, method, why string) plan.Plan {
 		}
 	}
 	return p
+}
+
+// anew is "yes" where the operator asked for a copy, whatever there is.
+func anew(o UpmasterOptions) string {
+	if o.Clone {
+		return "yes"
+	}
+	return ""
 }
 
 // known is how many transactions may be set aside: those that were seen; any where the operator gave them up,
@@ -250,7 +259,7 @@ func followWhy(method, why string) string {
 func StillRejoin(old string) func(snap cluster.Snapshot, p plan.Plan, accept []string) error {
 	return func(snap cluster.Snapshot, p plan.Plan, accept []string) error {
 		no := &refusals{accept: accept}
-		if otherMasters(snap, old, p.Facts["master"], no); no.any() {
+		if otherMasters(snap, []string{old, p.Facts["master"]}, no); no.any() {
 			return no.err()
 		}
 		master := find(&snap, p.Facts["master"])

@@ -36,6 +36,8 @@ type Runner struct {
 	Guard func(ctx context.Context, p Plan) error
 	// Journal keeps the plan and its progress; nil keeps nothing.
 	Journal Journal
+	// Resumed says that an earlier run has begun this plan: something was changed, whatever this run comes to.
+	Resumed bool
 	// Report is told of every change of a step's state; nil is nobody. It may not block.
 	Report func(s Step, state State, err error)
 	// Proof is how long after Do a step's effect may take to show, and Poll how often it is looked for.
@@ -104,7 +106,7 @@ func (r *Runner) Run(ctx context.Context, p Plan) error {
 			return fmt.Errorf("nothing was changed, as the journal cannot be written: %w", err)
 		}
 	}
-	progress := &progress{runner: r, plan: p, done: make([]bool, len(p.Steps))}
+	progress := &progress{runner: r, plan: p, done: make([]bool, len(p.Steps)), changed: r.Resumed}
 	for i := 0; i < len(p.Steps); {
 		end := blockEnd(p.Steps, i)
 		if err := progress.block(ctx, i, end); err != nil {

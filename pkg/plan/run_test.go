@@ -173,6 +173,21 @@ func TestNoJournalIsLeftWhenNothingChanged(t *testing.T) {
 	}
 }
 
+// TestResumed: what an earlier run began is not forgotten by a run that comes to nothing.
+func TestResumed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.json")
+	r := runner(&world{effects: map[string]bool{"s1": true}}, &plan.File{Path: path})
+	r.Resumed = true
+	r.Guard = func(context.Context, plan.Plan) error { return errors.New("no answer") }
+	var stopped *plan.Stopped
+	if err := r.Run(t.Context(), steps(2)); !errors.As(err, &stopped) || !stopped.Changed {
+		t.Errorf("got %v", err)
+	}
+	if left, _, err := plan.Unfinished(path); left == nil || err != nil {
+		t.Errorf("the journal is gone: %v", err)
+	}
+}
+
 func TestPreviewChangesNothing(t *testing.T) {
 	w := &world{effects: map[string]bool{"s2": true}}
 	states, err := runner(w, nil).Preview(t.Context(), steps(3))

@@ -97,5 +97,7 @@ if [ "$into" = "$data" ]; then
   rm -rf "$conf" "$conf.signals" "$busy"
   exit 0
 fi
+stopped "$data" # hours have passed: it must not be renamed under a server that somebody started
+stopped "$work"
 mark "$new" "$text"
 swap

@@ -86,6 +86,8 @@ func (f *Facts) read(name string, value []string) (err error) {
 		f.Data.Postmaster = p
 	case name == "control" && len(value) == 1:
 		return f.control(value[0])
+	case name == "signal" && len(value) == 0:
+		f.Data.Signal = true
 	case name == "wal_timeline" && len(value) == 1:
 		f.Data.WALTimeline, err = parseTimeline(value[0], 16)
 	case name == "history" && len(value) == 3:

@@ -24,6 +24,7 @@ pg_facts() {
     echo "postmaster ${pgpid:-0} gone"
   fi
   echo "port $pgport"
+  for file in standby.signal recovery.signal recovery.conf; do [ ! -f "$pgdata/$file" ] || echo "signal"; done
   [ -f "$pgdata/pgctl.renewed" ] && echo "renewed $(head -c 1024 "$pgdata/pgctl.renewed" | head -n 1)"
   for aside in "$(readlink -f "$pgdata")".pgctl-[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]T[0-9][0-9][0-9][0-9][0-9][0-9]Z; do
     [ -L "$aside" ] && continue
