@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"os/user"
@@ -162,6 +163,14 @@ func (a *app) apply(ctx context.Context, command string, c change, o changeOpts)
 	return cmp.Or(errRun, leftOut(c))
 }
 
+// forget removes the journal of another command whose work is overtaken.
+func (a *app) forget(name string) error {
+	if err := os.Remove(journalPath(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // finished removes the journal of an earlier run when nothing is left to do.
 func (a *app) finished(c change, o changeOpts) error {
 	if o.dryRun {
@@ -244,10 +253,6 @@ func (a *app) runPlan(ctx context.Context, runner *plan.Runner, c change, doc *c
 		return &exitError{code: exitFailed, err: err, hint: "nothing was changed"}
 	}
 	hint := fmt.Sprintf("%d of %d steps are done; run it again to go on", stopped.Done, len(c.plan.Steps))
-	if ctx.Err() != nil {
-		fmt.Fprintf(a.err, "pgctl: hint: %s\n", hint)
-		return err
-	}
 	return &exitError{code: exitPartway, err: err, hint: hint}
 }
 
@@ -276,7 +281,7 @@ func (a *app) takeBack(ctx context.Context, runner *plan.Runner, c change, errRu
 		return err
 	}
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return &exitError{code: exitInterrupted, err: ctx.Err(), hint: "everything is as it was before"}
 	}
 	return &exitError{code: exitFailed, err: fmt.Errorf("%w; everything is as it was before", stopped), hint: "see to the reason, then run it again"}
 }
@@ -355,10 +360,21 @@ func changeDocument(c change, states []plan.State) changeDoc {
 // showPlan prints the plan as a table: what is done already, and what is waiting.
 func (a *app) showPlan(doc changeDoc) error {
 	t := table{header: []string{"STEP", "HOST", "STATE", "WHAT"}}
+	room := pageWidth
+	if a.output == "table" {
+		narrow := table{header: t.header}
+		for _, s := range doc.Steps {
+			narrow.rows = append(narrow.rows, []string{"99", s.Host, string(s.State), ""})
+		}
+		room -= narrow.width() - len("WHAT")
+	}
 	for i, s := range doc.Steps {
 		text := s.Text
 		if s.Why != nil {
 			text += ": " + *s.Why
+		}
+		if a.output == "table" {
+			text = wrap(text, room, "")
 		}
 		t.rows = append(t.rows, []string{fmt.Sprint(i + 1), s.Host, string(s.State), text})
 	}

@@ -73,7 +73,10 @@ func (a *app) failover(ctx context.Context, command string, opts takeoverOpts) e
 		}
 	}
 	c.leftHint = "pgctl pgpool sync when they answer"
-	return a.apply(ctx, command, c, opts.changeOpts)
+	if err := a.apply(ctx, command, c, opts.changeOpts); err != nil || opts.dryRun {
+		return err
+	}
+	return a.forget("switchover") // what that had begun is over
 }
 
 // candidateDoc is one candidate in `failover -o json` without --to (docs/json.md).

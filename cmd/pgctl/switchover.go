@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -92,7 +91,7 @@ func (a *app) goBack(ctx context.Context, command string, c change, t failover.T
 	if err := a.apply(ctx, command, c, opts.changeOpts); err != nil || opts.dryRun {
 		return err
 	}
-	return os.Remove(journalPath("switchover"))
+	return a.forget("switchover")
 }
 
 // resume says from which server an earlier run, whose journal is left, was to move the master, and where to; "" where there is none, or

@@ -25,7 +25,7 @@ that came back, a standby that has lost its way, a server that was installed ane
 A server that is proven to have nothing but the master's history follows as it is. Every other one
 is taken back to the fork by pg_rewind, or gets a new copy by pg_basebackup; what it had is set
 aside beside the data directory until pgctl cleanup removes it. It counts for commits only when it
-streams and has caught up. Then /pitrix/run/pg_master and the pool on that host are made right.
+streams and has caught up. Then /pitrix/run/pg_master and the pools are made right.
 
 It is refused (4) when the master is not certain, when the server is the newer one, or when it has
 transactions that the master lacks. Exit code 5 when it stopped part-way: run it again.`,
@@ -59,5 +59,8 @@ func (a *app) upmaster(ctx context.Context, command, host string, opts upmasterO
 		return err
 	}
 	c := change{plan: p, handlers: handlers(servers, a.pools(site)), site: site, accept: opts.accept, lockOn: lockHosts(snap), still: onServers(site, opts.accept, failover.StillRejoin(host))}
-	return a.apply(ctx, command, c, opts.changeOpts)
+	if err := a.apply(ctx, command, c, opts.changeOpts); err != nil || opts.dryRun {
+		return err
+	}
+	return a.forget("switchover") // what that had begun is over
 }

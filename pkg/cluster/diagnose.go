@@ -98,7 +98,7 @@ func (d *diagnosis) masters() {
 				each = append(each, fmt.Sprintf("%s on timeline %d at %s", s.Host, s.SQL.Timeline, s.SQL.Position))
 			}
 		}
-		d.critical(SplitBrain, "", "see which one the pools write to (pgctl pgpool show) and what only the other holds; then stop PostgreSQL on the other and clone or rewind it from the one that stays",
+		d.critical(SplitBrain, "", "see which one the pools write to (pgctl pgpool show) and what only the other holds; then pgctl upmaster OTHER, where the newer one is to stay",
 			"%d servers answer as master: %s", len(each), strings.Join(each, ", "))
 	}
 }

@@ -16,7 +16,7 @@ func (d *diagnosis) server(srv *Server, st Standing) {
 		return
 	}
 	if st.Diverged != "" {
-		d.critical(Diverged, srv.Host, fmt.Sprintf("do not promote it; rejoin it to %s by pg_rewind or a new pg_basebackup", d.view.Master), "%s", st.Diverged)
+		d.critical(Diverged, srv.Host, "do not promote it; pgctl upmaster "+srv.Host, "%s", st.Diverged)
 	}
 	d.partial(srv.Common, Critical)
 	d.disk(srv)
@@ -59,7 +59,10 @@ func (d *diagnosis) postgresDown(srv *Server) {
 func (d *diagnosis) oldMaster(srv *Server) string {
 	switch {
 	case d.view.Master != "":
-		return fmt.Sprintf("do not start it as it is, that makes a second master: rejoin it to %s by pg_rewind or a new pg_basebackup", d.view.Master)
+		if srv.Data.Signal {
+			return "pgctl upmaster " + srv.Host
+		}
+		return "do not start it as it is, that makes a second master: pgctl upmaster " + srv.Host
 	case d.startable(srv):
 		return srv.Service.command(srv.Host, "start")
 	}

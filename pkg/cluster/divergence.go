@@ -145,7 +145,7 @@ func (srv *Server) furthest() (Timeline, LSN) {
 	case srv.SQL != nil:
 		return srv.SQL.Timeline, max(srv.SQL.Position, srv.SQL.Received)
 	case srv.Data != nil:
-		return max(srv.Data.Timeline, srv.Data.WALTimeline), srv.Data.Checkpoint
+		return srv.Data.Newest(), srv.Data.Checkpoint
 	}
 	return 0, 0
 }

@@ -103,6 +103,9 @@ type DataDir struct {
 	Openings    map[Timeline][]byte  // the first WAL record of a timeline, as it lies in pg_wal
 }
 
+// Newest is the newest timeline that the files are known to have WAL of.
+func (d *DataDir) Newest() Timeline { return max(d.Timeline, d.WALTimeline) }
+
 // Renewed is the mark that a renewal leaves in a data directory as its last act: it is a copy of the master's history. A copy
 // of that server would bring the mark along, so it says whose it is.
 type Renewed struct {

@@ -117,9 +117,7 @@ func (h *Servers) lookOld(ctx context.Context, t *Takeover) {
 			t.Tail, t.TailWhy = nil, s.Host+" cannot be asked"
 			return
 		}
-		ctx, cancel := context.WithTimeout(ctx, 4*h.Timeout)
-		tail, err := h.on(s.Host, s.Data.Path).Tail(ctx, s.Data.Path, t.To.SQL.Timeline, reach(t.To))
-		cancel()
+		tail, err := h.pastOf(ctx, hostDir{s.Host, s.Data.Path}, hostDir{t.To.Host, t.To.Data.Path}, t.To.SQL.Position)
 		if err != nil {
 			t.Tail, t.TailWhy = nil, err.Error()
 			return

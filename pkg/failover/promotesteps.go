@@ -11,6 +11,7 @@ import (
 
 	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/plan"
+	"github.com/pgctl/pgctl/pkg/postgres"
 )
 
 // fresh is how old a checkpoint may be to spare another one.
@@ -180,9 +181,7 @@ func (h *Servers) lacksOfOld(ctx context.Context, s plan.Step, in *cluster.Insta
 		return "", nil // the operator gave up whatever there is
 	}
 	for _, old := range hosts(s.Args["old"]) {
-		ask, cancel := context.WithTimeout(ctx, 4*h.Timeout)
-		tail, err := h.on(old.host, old.dir).Tail(ask, old.dir, in.Timeline, in.Position)
-		cancel()
+		tail, err := h.pastOf(ctx, old, hostDir{s.Host, s.Args["data_dir"]}, in.Position)
 		switch {
 		case err != nil:
 			return "", err
@@ -193,6 +192,40 @@ func (h *Servers) lacksOfOld(ctx context.Context, s plan.Step, in *cluster.Insta
 		}
 	}
 	return "", nil
+}
+
+// pastOf is what a server that was master has past the position up to which a candidate has replayed. Such a position begins a record
+// only on the timeline on which the candidate is, so both must be on one. What a standby itself says of its timeline is too little
+// without a receiver; the segments that it has tell more.
+func (h *Servers) pastOf(ctx context.Context, old, candidate hostDir, position cluster.LSN) (cluster.Tail, error) {
+	ctx, cancel := context.WithTimeout(ctx, 4*h.Timeout)
+	defer cancel()
+	theirs, err := h.on(old.host, old.dir).Facts(ctx)
+	if err != nil {
+		return cluster.Tail{}, err
+	}
+	ours, err := h.on(candidate.host, candidate.dir).Facts(ctx)
+	if err != nil {
+		return cluster.Tail{}, err
+	}
+	if theirs.Data == nil || ours.Data == nil || theirs.Data.Newest() != ours.Data.Newest() {
+		return cluster.Tail{}, fmt.Errorf("%s and %s are not known to be on one timeline", candidate.host, old.host)
+	}
+	timeline, server := theirs.Data.Newest(), h.on(old.host, old.dir)
+	tail, err := server.Tail(ctx, old.dir, timeline, position)
+	gone := errors.Is(err, postgres.ErrWALGone) // it may be behind
+	if err != nil && !gone || tail.Bytes() > 0 || theirs.Data.Timeline != timeline {
+		return tail, err
+	}
+	// nothing is a strong word: the last checkpoint, which is a record for certain, must end where the candidate is, or before
+	last, errLast := server.Tail(ctx, old.dir, timeline, theirs.Data.Checkpoint)
+	switch {
+	case errLast != nil || last.More:
+		return tail, errors.Join(err, errLast)
+	case last.Bytes() == 0 || last.End > position:
+		return tail, fmt.Errorf("the WAL of %s ends at %s, %s is at %s", old.host, last.End, candidate.host, position)
+	}
+	return tail, nil
 }
 
 func (h *Servers) probe(ctx context.Context, s plan.Step) (*cluster.Instance, error) {

@@ -45,11 +45,15 @@ const catchLimit = time.Minute
 // catchUp waits until the standby streams and has replayed what the master has, as long as it comes nearer.
 func (h *Servers) catchUp(ctx context.Context, s plan.Step) error {
 	var best int64 = -1
+	said := ""
 	lastProgress, lastWord := h.Now(), h.Now()
 	for {
 		done, reason := h.hasCaughtUp(ctx, s)
 		if done {
 			return nil
+		}
+		if err := plan.Interrupted(ctx); err != nil {
+			return err
 		}
 		if behind, err := h.behind(ctx, s); err == nil && (best < 0 || behind < best) {
 			best, lastProgress = behind, h.Now()
@@ -58,9 +62,9 @@ func (h *Servers) catchUp(ctx context.Context, s plan.Step) error {
 		if limit := h.patience(ctx, s); now.Sub(lastProgress) > limit {
 			return fmt.Errorf("%w; the last words of PostgreSQL there:\n%s", reason, h.server(s).LastWords(ctx, s.Args["data_dir"]))
 		}
-		if now.Sub(lastWord) > 2*time.Second {
-			h.progress(s.Host, "%v", reason)
-			lastWord = now
+		if word := reason.Error(); word != said && now.Sub(lastWord) > 2*time.Second {
+			h.progress(s.Host, "%s", word)
+			lastWord, said = now, word
 		}
 		pause(ctx, 100*time.Millisecond)
 	}

@@ -194,7 +194,7 @@ func (r *Rejoin) plan(o UpmasterOptions, method, why string) plan.Plan {
 	b.step(verbNames, master.Host, "have commits wait for "+after.String(), "", with("names", after.String()), with("data_dir", master.Data.Path))
 	b.masterFiles(r.Snap, master.Host)
 	for _, pool := range r.Snap.Pools {
-		if pool.Host == old.Host && pool.Reached() && pool.ConfFailure == nil && pool.Backends != nil {
+		if pool.Reached() && pool.ConfFailure == nil && pool.Backends != nil {
 			p.Steps = append(p.Steps, poolSteps(pool, master, o.Pools)...)
 		}
 	}

@@ -53,8 +53,8 @@ func stepOf(p plan.Plan, id string) plan.Step {
 }
 
 func TestUpmaster(t *testing.T) {
-	const follows = "db2/slot db1/stop db1/follow db1/start db1/stream db1/drop-slots db2/names db1/pool.edit db1/pool.restart db1/pool.prove"
-	const copies = "db2/slot db1/stop db1/renew db1/follow db1/start db1/stream db2/names db1/pool.edit db1/pool.restart db1/pool.prove"
+	const follows = "db2/slot db1/stop db1/follow db1/start db1/stream db1/drop-slots db2/names db1/pool.edit db1/pool.restart db1/pool.prove db2/pool.edit db2/pool.restart db2/pool.prove"
+	const copies = "db2/slot db1/stop db1/renew db1/follow db1/start db1/stream db2/names db1/pool.edit db1/pool.restart db1/pool.prove db2/pool.edit db2/pool.restart db2/pool.prove"
 	lost := cluster.Tail{From: 0x5000, End: 0x7000, Transactions: 3, First: time.Unix(1e9, 0), Last: time.Unix(1e9+60, 0)}
 	tests := []struct {
 		name          string

@@ -128,7 +128,7 @@ func (r *Runner) step(ctx context.Context, p Plan, s Step) (did bool, err error)
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	whole := context.WithoutCancel(ctx) // a step that has begun is not cut in half
+	whole := context.WithValue(context.WithoutCancel(ctx), asked{}, ctx) // a step that has begun is not cut in half
 	handler := r.Handlers[s.Verb]
 	guard := make(chan error, 1)
 	go func() { guard <- r.guard(whole, p) }() // both only look
@@ -152,6 +152,18 @@ func (r *Runner) step(ctx context.Context, p Plan, s Step) (did bool, err error)
 	}
 	r.report(s, Finished, nil)
 	return true, nil
+}
+
+// asked is the key of the context that ends when the operator asks for an end.
+type asked struct{}
+
+// Interrupted tells whether the operator has asked for an end. A handler that merely waits asks it, and gives up then; one that
+// changes something brings that to its end.
+func Interrupted(ctx context.Context) error {
+	if outer, ok := ctx.Value(asked{}).(context.Context); ok {
+		return outer.Err()
+	}
+	return nil
 }
 
 func (r *Runner) guard(ctx context.Context, p Plan) error {
