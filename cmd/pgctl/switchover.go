@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -50,7 +51,7 @@ func (a *app) switchover(ctx context.Context, command string, opts takeoverOpts)
 	if err != nil {
 		return err
 	}
-	from, to, again := resume(begun, cluster.Diagnose(snap).Master, opts.to)
+	from, to, again := resume(begun, masterOf(snap), opts.to)
 	t, err := servers.LookTakeover(ctx, snap, from, to)
 	if err != nil {
 		return err
@@ -94,12 +95,33 @@ func (a *app) goBack(ctx context.Context, command string, c change, t failover.T
 	return a.forget("switchover")
 }
 
+// masterAt is who is master, "" nobody, and on which timeline.
+type masterAt struct {
+	host     string
+	timeline int
+}
+
+func masterOf(snap cluster.Snapshot) masterAt {
+	host := cluster.Diagnose(snap).Master
+	for _, s := range snap.Servers {
+		if s.Host == host && s.SQL != nil {
+			return masterAt{host, int(s.SQL.Timeline)}
+		}
+	}
+	return masterAt{}
+}
+
 // resume says from which server an earlier run, whose journal is left, was to move the master, and where to; "" where there is none, or
 // where the operator asks for something else or another server is master by now. What that run has done already is found by
 // looking at the servers.
-func resume(begun *plan.Plan, master, to string) (from, candidate string, facts map[string]string) {
+func resume(begun *plan.Plan, m masterAt, to string) (from, candidate string, facts map[string]string) {
 	if begun == nil {
 		return "", to, nil
+	}
+	planned, _ := strconv.Atoi(begun.Facts["timeline"])
+	master := m.host
+	if master == begun.Facts["from"] && m.timeline != planned || master == begun.Facts["to"] && m.timeline <= planned {
+		return "", to, nil // the region has gone on since
 	}
 	ofThatRun := func(host string) bool { return host == "" || host == begun.Facts["from"] || host == begun.Facts["to"] }
 	if !ofThatRun(master) || !ofThatRun(to) || master != "" && to == begun.Facts["from"] {

@@ -150,8 +150,8 @@ func (h *Servers) isFollower(ctx context.Context, s plan.Step) (bool, error) {
 	if err == nil && points {
 		points, err = h.server(s).Follows(ctx, s.Args["data_dir"], following(s))
 	}
-	if err == nil && !points {
-		points = h.streams(ctx, s) == nil
+	if err == nil && !points && h.streams(ctx, s) == nil {
+		points, err = h.server(s).Gated(ctx, s.Args["data_dir"]) // and will be a standby after its next start too
 	}
 	return seen(points, err)
 }
