@@ -57,6 +57,7 @@ func haStory(t *testing.T, spec lab.Spec) {
 	for _, h := range watched {
 		shell(t, h, watcherStandIn)
 	}
+	waitUntil(t, "the watchers", func() bool { return pgctl(t, r, "doctor", patient).Exit == exitDone }) // supervisor takes a second to call them running
 	doctorSays(t, r, exitDone, "nothing would stop an operation or a failover")
 	tell(t, always, "usage", func(t *testing.T) { usageHA(t, r) })
 	tell(t, inMatrix, "refusals", func(t *testing.T) { refusalsHA(t, r) })
@@ -205,7 +206,7 @@ func refusalsHA(t *testing.T, r *lab.Region) {
 func dryRunHA(t *testing.T, r *lab.Region) {
 	before := haFiles(t, r)
 	out := pgctl(t, r, "enable-ha", patient, "--dry-run", "--using-master-by-ts=1")
-	for _, part := range []string{"set inactive_failover 1 -> 0, using_master_by_ts 0 -> 1 in ", "\n-  inactive_failover: 1\n+  inactive_failover: 0\n", "\n--- /pitrix/conf/variables/global/server.yaml.zone1b\n"} {
+	for _, part := range []string{"set inactive_failover 1 -> 0, using_master_by_ts 0 -> 1 in", "\n-  inactive_failover: 1\n+  inactive_failover: 0\n", "\n--- /pitrix/conf/variables/global/server.yaml.zone1b\n"} {
 		if out.Exit != exitDone || !strings.Contains(out.Stdout, part) {
 			t.Errorf("%q is missing: %+v", part, out)
 		}
