@@ -56,20 +56,50 @@ func (o *changeOpts) bind(flags *pflag.FlagSet, risks ...string) {
 	flags.StringArrayVar(&o.accept, "accept", nil, "accept a `RISK` that a refusal named: "+strings.Join(risks, ", ")+"; may be repeated")
 }
 
-// seen is how every change begins: wrong flags are refused, then every host is asked. The caller calls the function to close the
-// connections, unless there is an error.
-func (a *app) seen(ctx context.Context, command string, opts changeOpts) (site *observe.Site, snap cluster.Snapshot, closeSite func(), err error) {
+// planner makes a change from what was seen of the region. It changes nothing, and may be asked again.
+type planner func(ctx context.Context, site *observe.Site, snap cluster.Snapshot) (change, error)
+
+// errNothing is returned by a planner when there is nothing to plan; its preface says so.
+var errNothing = errors.New("nothing to do")
+
+// changeRegion is every change of the region: wrong flags are refused, every host is asked, a plan is made of the answers, and applied. What
+// was seen is old when the operator has read the plan and the lock is held, so it is made once more then.
+func (a *app) changeRegion(ctx context.Context, command string, opts changeOpts, make planner) error {
 	if err := opts.check(); err != nil {
-		return nil, snap, nil, usageError(command, err)
+		return usageError(command, err)
 	}
-	if site, closeSite, err = a.site(ctx); err != nil {
-		return nil, snap, nil, err
+	site, closeSite, err := a.site(ctx)
+	if err != nil {
+		return err
 	}
-	if snap, err = ask(ctx, site, observe.Everything); err != nil {
-		closeSite()
-		return nil, snap, nil, err
+	defer closeSite()
+	seen := func(ctx context.Context) (change, error) {
+		snap, err := ask(ctx, site, observe.Everything)
+		if err != nil {
+			return change{}, err
+		}
+		c, err := make(ctx, site, snap)
+		c.site, c.lockOn = site, lockHosts(snap)
+		return c, err
 	}
-	return site, snap, closeSite, nil
+	c, err := seen(ctx)
+	if c.preface != nil {
+		err = cmp.Or(c.preface(), err)
+	}
+	if errors.Is(err, errNothing) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c.again = func(ctx context.Context) (plan.Plan, error) {
+		c, err := seen(ctx)
+		return c.plan, err
+	}
+	if err := a.apply(ctx, command, c, opts); err != nil || opts.dryRun || c.overtakes == "" {
+		return err
+	}
+	return a.forget(c.overtakes)
 }
 
 // change is a plan with what it takes to run it.
@@ -84,6 +114,11 @@ type change struct {
 	diffs    []string          // unified diffs of the files that it edits
 	urgent   bool              // it works without a master and without the lock of a server that cannot give it
 	later    map[string]string // servers that have to rejoin afterwards, and why
+	preface  func() error      // says what the operator should know before the plan, or before the error that there is none; nil: nothing
+	// overtakes is the command whose journal means nothing any more when this one came to its end; "" none.
+	overtakes string
+	// again makes the plan anew from what is seen now; nil: the handlers themselves see what changed since.
+	again func(context.Context) (plan.Plan, error)
 	// still is asked before every step whether the plan still applies; nil: the master is as certain as it was, and the same.
 	still func(context.Context, plan.Plan) error
 	// undo is the plan that takes back what a stopped run has begun, false where there is none; nil: never.
@@ -147,6 +182,9 @@ func (a *app) apply(ctx context.Context, command string, c change, o changeOpts)
 		return err
 	}
 	defer lock.Release()
+	if err := c.sameStill(ctx); err != nil {
+		return err
+	}
 	runner.Guard = a.guard(c, lock)
 	errRun := a.runPlan(ctx, runner, c, &doc)
 	if errRun != nil && c.undo != nil {
@@ -161,6 +199,20 @@ func (a *app) apply(ctx context.Context, command string, c change, o changeOpts)
 		}
 	}
 	return cmp.Or(errRun, leftOut(c))
+}
+
+// sameStill refuses a plan that would be another one by now: a standby has gone or come back, names were changed, transactions were made.
+func (c change) sameStill(ctx context.Context) error {
+	if c.again == nil {
+		return nil
+	}
+	now, err := c.again(ctx)
+	if err != nil || now.Same(c.plan) {
+		return err
+	}
+	return &cluster.Refusal{Risks: []cluster.Risk{{
+		Evidence: "the region has changed since the plan was made: made now, it is another one", Hint: "run it again, and look at the new plan",
+	}}}
 }
 
 // forget removes the journal of another command whose work is overtaken.

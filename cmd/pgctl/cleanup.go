@@ -77,11 +77,6 @@ func (a *app) cleanup(ctx context.Context, command string, opts cleanupOpts) err
 	if err != nil {
 		return err
 	}
-	c := change{plan: p, handlers: cleaner.Handlers(), site: site, accept: opts.accept, left: left}
-	for _, s := range snap.Servers {
-		if s.Reached() {
-			c.lockOn = append(c.lockOn, s.Host)
-		}
-	}
+	c := change{plan: p, handlers: cleaner.Handlers(), site: site, accept: opts.accept, left: left, lockOn: lockHosts(snap)}
 	return a.apply(ctx, command, c, opts.changeOpts)
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/deploy"
 	"github.com/pgctl/pgctl/pkg/nodes"
 	"github.com/pgctl/pgctl/pkg/observe"
@@ -81,19 +80,8 @@ func (a *app) deploy(ctx context.Context, command string, opts deployOpts) error
 	if err != nil {
 		return err
 	}
-	c.lockOn = answeringServers(snap)
+	c.lockOn = lockHosts(snap)
 	return a.apply(ctx, command, c, opts.changeOpts)
-}
-
-// answeringServers are the hosts that hold the region's lock.
-func answeringServers(snap cluster.Snapshot) []string {
-	var all []string
-	for _, s := range snap.Servers {
-		if s.Reached() {
-			all = append(all, s.Host)
-		}
-	}
-	return all
 }
 
 // deployer is ready to bring the program that runs, and the settings as they are here.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/failover"
+	"github.com/pgctl/pgctl/pkg/observe"
 	"github.com/pgctl/pgctl/pkg/plan"
 )
 
@@ -38,45 +39,38 @@ pgctl upmaster.`,
 }
 
 func (a *app) failover(ctx context.Context, command string, opts takeoverOpts) error {
-	site, snap, closeSite, err := a.seen(ctx, command, opts.changeOpts)
-	if err != nil {
-		return err
-	}
-	defer closeSite()
-	candidates := failover.Candidates(snap)
-	if opts.to == "" {
-		if err := a.print(candidateDocs(candidates), func() error { return a.showCandidates(a.out, candidates) }); err != nil {
-			return err
+	nonce := token(26)
+	return a.changeRegion(ctx, command, opts.changeOpts, func(ctx context.Context, site *observe.Site, snap cluster.Snapshot) (change, error) {
+		if opts.to == "" {
+			c := change{preface: func() error { return a.printCandidates(failover.Candidates(snap)) }}
+			return c, usageError(command, errors.New("--to HOST is needed: nobody but the operator chooses here"))
 		}
-		return usageError(command, errors.New("--to HOST is needed: nobody but the operator chooses here"))
-	}
+		o := failover.TakeoverOptions{To: opts.to, Accept: opts.accept, Nonce: nonce, Nodes: *site.Inventory, Pools: poolSettings(site)}
+		return a.planFailover(ctx, site, snap, o)
+	})
+}
+
+func (a *app) planFailover(ctx context.Context, site *observe.Site, snap cluster.Snapshot, o failover.TakeoverOptions) (change, error) {
 	servers := a.servers(site)
 	begun, _, err := plan.Unfinished(journalPath("failover"))
 	if err != nil {
-		return err
+		return change{}, err
 	}
-	t, err := servers.LookTakeover(ctx, snap, "", opts.to)
+	t, err := servers.LookTakeover(ctx, snap, "", o.To)
 	if err != nil {
-		return err
+		return change{}, err
 	}
-	if err := a.showCandidates(a.err, candidates); err != nil {
-		return err
+	c := change{
+		handlers: handlers(servers, a.pools(site)), accept: o.Accept, still: onServers(site, o.Accept, failover.StillTakeover),
+		left: t.Left(), later: t.Later(), leftHint: "pgctl pgpool sync when they answer", overtakes: "switchover",
+		preface: func() error { return a.showCandidates(a.err, failover.Candidates(snap)) },
 	}
-	c := change{handlers: handlers(servers, a.pools(site)), site: site, accept: opts.accept, lockOn: lockHosts(snap), still: onServers(site, opts.accept, failover.StillTakeover), left: t.Left(), later: t.Later()}
-	o := failover.TakeoverOptions{To: opts.to, Accept: opts.accept, Nonce: token(26), Nodes: *site.Inventory, Pools: poolSettings(site)}
-	switch {
-	case begun != nil && begun.Facts["to"] == opts.to && t.Diagnosis.Master == opts.to:
+	if begun != nil && begun.Facts["to"] == o.To && t.Diagnosis.Master == o.To {
 		c.plan = failover.AfterPromotion(*begun) // it is master already: what is left of that run
-	default:
-		if c.plan, err = failover.Failover(t, o); err != nil {
-			return err
-		}
+		return c, nil
 	}
-	c.leftHint = "pgctl pgpool sync when they answer"
-	if err := a.apply(ctx, command, c, opts.changeOpts); err != nil || opts.dryRun {
-		return err
-	}
-	return a.forget("switchover") // what that had begun is over
+	c.plan, err = failover.Failover(t, o)
+	return c, err
 }
 
 // candidateDoc is one candidate in `failover -o json` without --to (docs/json.md).
@@ -101,6 +95,11 @@ func candidateDocs(all []failover.Candidate) []candidateDoc {
 		docs = append(docs, doc)
 	}
 	return docs
+}
+
+// printCandidates prints who could become master as the result.
+func (a *app) printCandidates(all []failover.Candidate) error {
+	return a.print(candidateDocs(all), func() error { return a.showCandidates(a.out, all) })
 }
 
 // showCandidates is the table of who could become master.

@@ -119,18 +119,11 @@ pool did not answer and was left out.`,
 }
 
 func (a *app) pgpoolSync(ctx context.Context, command string, opts changeOpts) error {
-	site, snap, closeSite, err := a.seen(ctx, command, opts)
-	if err != nil {
-		return err
-	}
-	defer closeSite()
-	if len(snap.Pools) == 0 {
-		return noPools(a.confDir)
-	}
-	p, left, err := failover.PoolSync(snap, cluster.Diagnose(snap), poolSettings(site), opts.accept)
-	if err != nil {
-		return err
-	}
-	c := change{plan: p, handlers: a.pools(site).Handlers(), site: site, accept: opts.accept, left: left, lockOn: lockHosts(snap)}
-	return a.apply(ctx, command, c, opts)
+	return a.changeRegion(ctx, command, opts, func(_ context.Context, site *observe.Site, snap cluster.Snapshot) (change, error) {
+		if len(snap.Pools) == 0 {
+			return change{}, noPools(a.confDir)
+		}
+		p, left, err := failover.PoolSync(snap, cluster.Diagnose(snap), poolSettings(site), opts.accept)
+		return change{plan: p, handlers: a.pools(site).Handlers(), accept: opts.accept, left: left}, err
+	})
 }

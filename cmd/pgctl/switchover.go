@@ -9,6 +9,7 @@ import (
 
 	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/failover"
+	"github.com/pgctl/pgctl/pkg/observe"
 	"github.com/pgctl/pgctl/pkg/plan"
 )
 
@@ -41,58 +42,48 @@ the change could not come to a good end.`,
 }
 
 func (a *app) switchover(ctx context.Context, command string, opts takeoverOpts) error {
-	site, snap, closeSite, err := a.seen(ctx, command, opts.changeOpts)
-	if err != nil {
-		return err
-	}
-	defer closeSite()
+	fresh := failover.TakeoverOptions{To: opts.to, Accept: opts.accept, Incarnation: token(4), Nonce: token(26)}
+	return a.changeRegion(ctx, command, opts.changeOpts, func(ctx context.Context, site *observe.Site, snap cluster.Snapshot) (change, error) {
+		return a.planSwitchover(ctx, site, snap, fresh)
+	})
+}
+
+func (a *app) planSwitchover(ctx context.Context, site *observe.Site, snap cluster.Snapshot, o failover.TakeoverOptions) (change, error) {
 	servers := a.servers(site)
 	begun, _, err := plan.Unfinished(journalPath("switchover"))
 	if err != nil {
-		return err
+		return change{}, err
 	}
-	from, to, again := resume(begun, masterOf(snap), opts.to)
+	from, to, again := resume(begun, masterOf(snap), o.To)
 	t, err := servers.LookTakeover(ctx, snap, from, to)
 	if err != nil {
-		return err
+		return change{}, err
 	}
-	o := failover.TakeoverOptions{
-		To: opts.to, Accept: opts.accept, Incarnation: token(4), Nonce: token(26), Nodes: *site.Inventory, Pools: poolSettings(site),
-	}
-	port := 0
+	o.Nodes, o.Pools = *site.Inventory, poolSettings(site)
 	if again != nil {
 		o.Incarnation = again["incarnation"]
-		_, _ = fmt.Sscan(again["port"], &port)
-		o.FromPort = port
+		_, _ = fmt.Sscan(again["port"], &o.FromPort)
 	}
+	c := change{handlers: handlers(servers, a.pools(site)), accept: o.Accept, still: onServers(site, o.Accept, failover.StillTakeover)}
 	if t.From != nil && t.From == t.To {
-		fmt.Fprintf(a.err, "pgctl: %s is the master already\n", t.To.Host)
-		return nil
+		c.preface = func() error {
+			fmt.Fprintf(a.err, "pgctl: %s is the master already\n", t.To.Host)
+			return nil
+		}
+		return c, errNothing
 	}
-	c := change{handlers: handlers(servers, a.pools(site)), site: site, accept: opts.accept, lockOn: lockHosts(snap), still: onServers(site, opts.accept, failover.StillTakeover)}
-	if begun != nil && t.Diagnosis.Master == "" && opts.to == begun.Facts["from"] {
-		return a.goBack(ctx, command, c, t, port, opts) // asked for
-	}
-	if c.plan, err = failover.Switchover(t, o); err != nil {
-		return err
+	if begun != nil && t.Diagnosis.Master == "" && o.To == begun.Facts["from"] { // going back is asked for
+		c.overtakes = "switchover"
+		c.plan, err = failover.Abort(t, o.FromPort)
+		return c, err
 	}
 	c.left, c.later, c.leftHint = t.Left(), t.Later(), "pgctl pgpool sync when they answer"
 	c.undo = func(stopped *plan.Stopped) (plan.Plan, bool) {
-		back, err := failover.Abort(t, port)
+		back, err := failover.Abort(t, o.FromPort)
 		return back, err == nil && failover.MayGoBack(stopped)
 	}
-	return a.apply(ctx, command, c, opts.changeOpts)
-}
-
-// goBack ends what an earlier run began by taking it back.
-func (a *app) goBack(ctx context.Context, command string, c change, t failover.Takeover, port int, opts takeoverOpts) (err error) {
-	if c.plan, err = failover.Abort(t, port); err != nil {
-		return err
-	}
-	if err := a.apply(ctx, command, c, opts.changeOpts); err != nil || opts.dryRun {
-		return err
-	}
-	return a.forget("switchover")
+	c.plan, err = failover.Switchover(t, o)
+	return c, err
 }
 
 // masterAt is who is master, "" nobody, and on which timeline.

@@ -5,7 +5,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/failover"
+	"github.com/pgctl/pgctl/pkg/observe"
 )
 
 // upmasterOpts are the flags of upmaster.
@@ -42,25 +44,17 @@ transactions that the master lacks. Exit code 5 when it stopped part-way: run it
 }
 
 func (a *app) upmaster(ctx context.Context, command, host string, opts upmasterOpts) error {
-	site, snap, closeSite, err := a.seen(ctx, command, opts.changeOpts)
-	if err != nil {
-		return err
-	}
-	defer closeSite()
-	servers := a.servers(site)
-	seen, err := servers.LookRejoin(ctx, snap, host)
-	if err != nil {
-		return err
-	}
-	p, err := failover.Upmaster(seen, failover.UpmasterOptions{
-		Accept: opts.accept, Clone: opts.clone, ReuseSpace: opts.reuseSpace, Incarnation: token(4), Nodes: *site.Inventory, Pools: poolSettings(site),
+	incarnation := token(4)
+	return a.changeRegion(ctx, command, opts.changeOpts, func(ctx context.Context, site *observe.Site, snap cluster.Snapshot) (change, error) {
+		servers := a.servers(site)
+		seen, err := servers.LookRejoin(ctx, snap, host)
+		if err != nil {
+			return change{}, err
+		}
+		p, err := failover.Upmaster(seen, failover.UpmasterOptions{
+			Accept: opts.accept, Clone: opts.clone, ReuseSpace: opts.reuseSpace, Incarnation: incarnation, Nodes: *site.Inventory, Pools: poolSettings(site),
+		})
+		still := onServers(site, opts.accept, failover.StillRejoin(host))
+		return change{plan: p, handlers: handlers(servers, a.pools(site)), accept: opts.accept, still: still, overtakes: "switchover"}, err
 	})
-	if err != nil {
-		return err
-	}
-	c := change{plan: p, handlers: handlers(servers, a.pools(site)), site: site, accept: opts.accept, lockOn: lockHosts(snap), still: onServers(site, opts.accept, failover.StillRejoin(host))}
-	if err := a.apply(ctx, command, c, opts.changeOpts); err != nil || opts.dryRun {
-		return err
-	}
-	return a.forget("switchover") // what that had begun is over
 }

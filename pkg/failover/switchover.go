@@ -57,10 +57,15 @@ func Switchover(t Takeover, o TakeoverOptions) (plan.Plan, error) {
 	t.repoint(b, follow)
 	b.step(verbPromote, to.Host, "promote it, when it has the last record of "+from.Host, "", with("names", names.String()), with("old", dirText(from)),
 		with("followers", dirText(t.followers()...)))
-	b.step(verbStart, from.Host, "start PostgreSQL as a standby", "", append(follow(from, name), dir(from))...)
 	promoted := len(p.Steps)
+	b.step(verbStart, from.Host, "start PostgreSQL as a standby", "", append(follow(from, name), dir(from))...)
 	t.after(b, o)
-	b.beside(promoted, byHost)
+	b.beside(promoted, func(s plan.Step) string {
+		if s.Verb == verbSign { // its commit may have to wait for the old master as a standby
+			return from.Host
+		}
+		return byHost(s)
+	})
 	b.step(verbStream, from.Host, "wait until it streams from "+to.Host+" and has caught up", "", append(follow(from, name), dir(from))...)
 	if slots := foreignSlots(t.Slots, t.Snap, from.Host); slots != "" {
 		b.step(verbDropSlots, from.Host, "drop the slots that it kept for others", "a standby keeps WAL for them for ever", with("slots", slots), dir(from))

@@ -3,6 +3,8 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // Plan is a list of steps in the order in which they are run.
@@ -39,4 +41,12 @@ func (p Plan) Check(handlers map[string]Handler) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Same tells whether two plans do the same: step by step the same verb on the same host with the same arguments, for the same facts. How
+// they say it to the operator does not count.
+func (p Plan) Same(q Plan) bool {
+	return p.Name == q.Name && maps.Equal(p.Facts, q.Facts) && slices.EqualFunc(p.Steps, q.Steps, func(a, b Step) bool {
+		return a.ID == b.ID && a.Verb == b.Verb && a.Host == b.Host && a.Lane == b.Lane && maps.Equal(a.Args, b.Args)
+	})
 }

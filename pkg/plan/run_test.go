@@ -213,3 +213,26 @@ func TestJournalThatCannotBeWritten(t *testing.T) {
 		t.Errorf("got %v, did %q", err, w.did)
 	}
 }
+
+func TestSame(t *testing.T) {
+	change := map[string]func(p *plan.Plan){
+		"another fact":     func(p *plan.Plan) { p.Facts["master"] = "db2" },
+		"a step less":      func(p *plan.Plan) { p.Steps = p.Steps[1:] },
+		"another host":     func(p *plan.Plan) { p.Steps[1].Host = "db9" },
+		"another argument": func(p *plan.Plan) { p.Steps[1].Args = map[string]string{"names": "db3"} },
+		"another order":    func(p *plan.Plan) { slices.Reverse(p.Steps) },
+	}
+	for name, alter := range change {
+		t.Run(name, func(t *testing.T) {
+			p := steps(3)
+			if alter(&p); steps(3).Same(p) || p.Same(steps(3)) {
+				t.Error("they look the same")
+			}
+		})
+	}
+	p := steps(3)
+	p.Steps[0].Text, p.Steps[2].Why = "said otherwise", "for a reason"
+	if !steps(3).Same(p) {
+		t.Error("what is said counts")
+	}
+}
