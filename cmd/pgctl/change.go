@@ -235,7 +235,7 @@ func (a *app) finished(c change, o changeOpts) error {
 }
 
 func journalPath(name string) string {
-	return filepath.Join(stateDir, "journal", strings.ReplaceAll(name, " ", "-")+".json")
+	return filepath.Join(journalDir(), strings.ReplaceAll(name, " ", "-")+".json")
 }
 
 // guard looks again before every step: the lock is held, and the plan still applies.

@@ -69,6 +69,7 @@ func (a *app) examine(ctx context.Context, site *observe.Site) (cluster.Snapshot
 	if err != nil {
 		return snap, cluster.Diagnosis{}, err
 	}
+	snap.Begun = begun()
 	d := cluster.Examine(snap, failover.Checkup(ctx, site, snap))
 	return snap, d, ctx.Err()
 }

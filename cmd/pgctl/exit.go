@@ -5,7 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 	"syscall"
+
+	"github.com/olekukonko/tablewriter/pkg/twwidth"
+	"golang.org/x/term"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/nodes"
@@ -87,6 +92,67 @@ func report(ctx context.Context, w io.Writer, err error) int {
 	}
 	return exit.code
 }
+
+// refusalDoc is the document of a refusal (docs/json.md).
+type refusalDoc struct {
+	Refused []riskDoc `json:"refused"`
+}
+
+type riskDoc struct {
+	Risk     *string `json:"risk"`
+	Evidence string  `json:"evidence"`
+	Hint     string  `json:"hint"`
+}
+
+// printRefusal gives a script that asked for a document the reasons of a refusal in one.
+func (a *app) printRefusal(err error) error {
+	var exit *exitError
+	var refusal *cluster.Refusal
+	if !errors.As(err, &refusal) || errors.As(err, &exit) {
+		return nil
+	}
+	doc := refusalDoc{Refused: []riskDoc{}}
+	for _, r := range refusal.Risks {
+		doc.Refused = append(doc.Refused, riskDoc{Risk: known(r.Name), Evidence: r.Evidence, Hint: r.Hint})
+	}
+	return a.print(doc, func() error { return nil })
+}
+
+// wrapping breaks long lines at blanks where a person reads them; a log or a script gets each message in one line.
+func wrapping(w io.Writer) io.Writer {
+	file, isFile := w.(*os.File)
+	if !isFile || !term.IsTerminal(int(file.Fd())) {
+		return w
+	}
+	width, _, err := term.GetSize(int(file.Fd()))
+	if err != nil || width <= 0 {
+		return w
+	}
+	return &wrapper{w, min(width, pageWidth)}
+}
+
+// wrapper is a writer of whole lines.
+type wrapper struct {
+	w     io.Writer
+	width int
+}
+
+// Write breaks each line that is too long; what it says of how much was written is of the text before.
+func (w *wrapper) Write(text []byte) (int, error) {
+	var out strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if twwidth.Width(line) > w.width {
+			line = wrap(line, w.width-len(wrapIndent), wrapIndent) + "\n"
+		}
+		out.WriteString(line)
+	}
+	if _, err := io.WriteString(w.w, out.String()); err != nil {
+		return 0, err
+	}
+	return len(text), nil
+}
+
+const wrapIndent = "    "
 
 // reportRefusal names every risk at once, each with the flag that accepts it, where one does.
 func reportRefusal(w io.Writer, r *cluster.Refusal) int {

@@ -70,6 +70,7 @@ func (a *app) showOverview(ctx context.Context, site *observe.Site, p painter, h
 	if err != nil {
 		return cluster.Diagnosis{}, err
 	}
+	snap.Begun = begun()
 	diagnosis := cluster.Diagnose(snap)
 	return diagnosis, a.print(overviewDocument(snap, diagnosis), func() error {
 		out := overviewTables(snap, diagnosis, p, a.output == "wide")

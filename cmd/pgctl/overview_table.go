@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/olekukonko/tablewriter/pkg/twwidth"
+
 	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/nodes"
 )
@@ -194,9 +196,17 @@ func findingText(f cluster.Finding, p painter) string {
 	}
 	text := severity + pad[len(f.Severity):] + wrap(subject+": "+f.Message, pageWidth-len(pad), pad)
 	if f.Hint != "" {
-		text += "\n" + pad + "-> " + f.Hint // in one piece, as a command is to be copied
+		text += "\n" + pad + "-> " + hintText(f.Hint, pageWidth-len(pad)-len("-> "), pad+"   ")
 	}
 	return text
+}
+
+// hintText breaks a remedy only between its parts, and only where it is too long: a command is to be copied in one piece.
+func hintText(hint string, width int, indent string) string {
+	if twwidth.Width(hint) <= width {
+		return hint
+	}
+	return strings.ReplaceAll(hint, "; ", ";\n"+indent)
 }
 
 func serviceCell(c cluster.Common, s cluster.Service, p painter) string {

@@ -15,7 +15,11 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	a := &app{in: in, out: out, err: errOut, now: time.Now}
 	root := newRootCmd(a)
 	root.SetArgs(args)
-	return report(ctx, errOut, root.ExecuteContext(ctx))
+	err := root.ExecuteContext(ctx)
+	if errPrint := a.printRefusal(err); errPrint != nil {
+		err = errPrint
+	}
+	return report(ctx, wrapping(errOut), err)
 }
 
 // newRootCmd is the command tree.
@@ -51,7 +55,7 @@ again to go on), 130 interrupted.`,
 	}
 	root.AddCommand(
 		newOverviewCmd(a), newFindMasterCmd(a), newStatusCmd(a), newPgpoolCmd(a),
-		newUpmasterCmd(a), newSwitchoverCmd(a), newFailoverCmd(a), newCleanupCmd(a),
+		newUpmasterCmd(a), newSwitchoverCmd(a), newFailoverCmd(a), newUnsyncCmd(a), newCleanupCmd(a),
 		newDoctorCmd(a), newEnableHACmd(a), newDisableHACmd(a), newDeployCmd(a), newWatchCmd(a), newVersionCmd(a),
 	)
 	root.InitDefaultCompletionCmd()

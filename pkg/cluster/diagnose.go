@@ -38,6 +38,7 @@ func Diagnose(s Snapshot) Diagnosis {
 	d.clocks()
 	d.watchers()
 	d.inventory()
+	d.unfinished()
 	found := sortFindings(d.found)
 	return Diagnosis{View: d.view, Status: statusOf(found), Findings: found}
 }
@@ -74,12 +75,12 @@ func (d *diagnosis) partial(c Common, severity Severity) {
 	}
 }
 
-// unreachable reports a host once, however many things it carries; also is said behind its message.
-func (d *diagnosis) unreachable(c Common, severity Severity, also string) {
+// unreachable reports a host once, however many things it carries.
+func (d *diagnosis) unreachable(c Common, severity Severity) {
 	if slices.ContainsFunc(d.found, func(f Finding) bool { return f.Code == HostUnreachable && f.Host == c.Host }) {
 		return
 	}
-	d.found = append(d.found, Finding{severity, HostUnreachable, c.Host, c.Unreachable.Message + also, c.Unreachable.Hint})
+	d.found = append(d.found, Finding{severity, HostUnreachable, c.Host, c.Unreachable.Message, c.Unreachable.Hint})
 }
 
 // masters: exactly one server may answer as master, and nothing may speak against it.

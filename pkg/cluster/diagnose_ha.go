@@ -17,7 +17,7 @@ func (d *diagnosis) watchers() {
 	}
 	for _, a := range d.Arbiters {
 		if !a.Reached() {
-			d.unreachable(a.Common, severity, "")
+			d.unreachable(a.Common, severity)
 		}
 		d.partial(a.Common, severity)
 	}

@@ -12,7 +12,7 @@ import (
 // pool reports what is wrong with one pgpool.
 func (d *diagnosis) pool(p *Pool) {
 	if !p.Reached() {
-		d.unreachable(p.Common, Critical, "")
+		d.unreachable(p.Common, Critical)
 		return
 	}
 	d.partial(p.Common, Critical)

@@ -12,7 +12,9 @@ import (
 // server reports what is wrong with one PostgreSQL server.
 func (d *diagnosis) server(srv *Server, st Standing) {
 	if !srv.Reached() {
-		d.unreachable(srv.Common, Critical, d.waitingFor(srv))
+		c := srv.Common
+		c.Unreachable = d.withWaiting(srv, *srv.Unreachable)
+		d.unreachable(c, Critical)
 		return
 	}
 	if st.Diverged != "" {
@@ -52,7 +54,8 @@ func (d *diagnosis) postgresDown(srv *Server) {
 			hint = d.oldMaster(srv)
 		}
 	}
-	d.critical(PostgresDown, srv.Host, hint, "%s%s", message, d.waitingFor(srv))
+	f := d.withWaiting(srv, Failure{message, hint})
+	d.critical(PostgresDown, srv.Host, f.Hint, "%s", f.Message)
 }
 
 // oldMaster is what to do with a server that is down and was master: started as it is, it may become a second one.
@@ -80,7 +83,8 @@ func (d *diagnosis) standby(srv *Server, st Standing) {
 		case r != nil:
 			message = fmt.Sprintf("receives no WAL: its WAL receiver is %s", r.Status)
 		}
-		d.critical(StandbyNotStreaming, srv.Host, hint, "%s%s", message, d.waitingFor(srv))
+		f := d.withWaiting(srv, Failure{message, hint})
+		d.critical(StandbyNotStreaming, srv.Host, f.Hint, "%s", f.Message)
 	}
 	switch {
 	case srv.SQL.Paused:
@@ -118,7 +122,7 @@ func (d *diagnosis) blocked() {
 	if m.SQL.SyncWaits > 0 {
 		waiting = fmt.Sprintf(", %d sessions do so now", m.SQL.SyncWaits)
 	}
-	d.critical(StandbyNotStreaming, m.Host, "bring the missing standby back, or take its name out of synchronous_standby_names",
+	d.critical(StandbyNotStreaming, m.Host, "bring the missing standby back, or have commits not wait for it: pgctl unsync HOST",
 		"every commit waits%s: synchronous_standby_names is %s, and too few of these stream", waiting, m.SQL.SyncNames)
 }
 
@@ -137,6 +141,15 @@ func (d *diagnosis) whyNotStreaming() string {
 		return "it has no master to follow: see to that first"
 	}
 	return fmt.Sprintf("look at its PostgreSQL log for the reason (cannot reach %s, WAL already removed, another history)", d.view.Master)
+}
+
+// withWaiting adds to what is wrong with a server that commits wait for it, and how they stop doing so.
+func (d *diagnosis) withWaiting(srv *Server, f Failure) *Failure {
+	if waiting := d.waitingFor(srv); waiting != "" {
+		f.Message += waiting
+		f.Hint = strings.TrimPrefix(f.Hint+"; if it stays away: pgctl unsync "+srv.Host, "; ")
+	}
+	return &f
 }
 
 // waitingFor says that commits wait for this server, when it is a member of the sync set that the master lacks.

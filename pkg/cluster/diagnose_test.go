@@ -129,6 +129,22 @@ func TestDiagnose(t *testing.T) {
 			master: "db1", want: []string{"critical host-unreachable db2"}, says: "within 5s; every commit on db1 waits for it",
 		},
 		{
+			name: "commits wait for a standby that is gone: how they stop doing so",
+			change: func(s *cluster.Snapshot) {
+				s.Servers[1].Unreachable, s.Servers[1].SQL = unreachable, nil
+				s.Servers[0].SQL.Standbys, s.Servers[0].SQL.SyncNames = nil, "ANY 1 (db2_k3f9)"
+			},
+			master: "db1", want: []string{"critical host-unreachable db2"}, says: "if it stays away: pgctl unsync db2",
+		},
+		{
+			name: "a change that was broken off, and a journal that cannot be read",
+			change: func(s *cluster.Snapshot) {
+				s.Begun = []cluster.Begun{{Command: "switchover --to db2", Done: 7, Steps: 19}, {Failure: &cluster.Failure{Message: "x.json: not a journal"}}}
+			},
+			master: "db1", want: []string{"warning change-unfinished -", "warning change-unfinished -"},
+			says: "pgctl switchover --to db2 began and has not ended: 7 of 19 steps are done\nunless it is still at work: pgctl switchover --to db2, which goes on",
+		},
+		{
 			name: "a pool beside a stopped server is started without it",
 			change: func(s *cluster.Snapshot) {
 				down(&s.Servers[1])

@@ -15,6 +15,14 @@ type Snapshot struct {
 	Servers  []Server        // in inventory order
 	Pools    []Pool
 	Arbiters []Arbiter
+	Begun    []Begun // changes that began on the machine that pgctl runs on, and have not ended
+}
+
+// Begun is a change that began and has not ended: it is at work, or was broken off.
+type Begun struct {
+	Command     string // such as "switchover"
+	Done, Steps int
+	Failure     *Failure // its journal cannot be read; nil: it can
 }
 
 // Failure is why something could not be seen: one sentence, and what to do about it ("" when there is nothing to say).

@@ -59,6 +59,9 @@ func (n SyncNames) has(name string) bool {
 	return false
 }
 
+// Anybody tells whether everybody is a member ("*").
+func (n SyncNames) Anybody() bool { return slices.Contains(n.Members, "*") }
+
 // Blocked tells whether commits on this master wait for standbys that are not there: fewer walsenders stream under the
 // names than a commit needs. Several walsenders of one name count as one.
 func (in *Instance) Blocked() bool {
@@ -78,7 +81,7 @@ func (in *Instance) Blocked() bool {
 // With gives the names with this member in place of any other that is the host's, else at the end: a server is counted once, under its
 // present name, and keeps its priority. What all members had to have, all must have afterwards; "any N" stays so. Names that were empty become all of the members.
 func (n SyncNames) With(host, member string) SyncNames {
-	if n.has("*") {
+	if n.Anybody() {
 		return n
 	}
 	at := slices.IndexFunc(n.Members, func(m string) bool { return IsMember(m, host) })

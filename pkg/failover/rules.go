@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -26,6 +27,16 @@ func (r *refusals) add(risk, hint, format string, args ...any) {
 	if risk == "" || !slices.Contains(r.accept, risk) {
 		r.Risks = append(r.Risks, cluster.Risk{Name: risk, Hint: hint, Evidence: fmt.Sprintf(format, args...)})
 	}
+}
+
+// with is the refusal with the reasons of another one; an error that is no refusal is itself.
+func (r *refusals) with(err error) error {
+	var more *cluster.Refusal
+	if !errors.As(err, &more) {
+		return err
+	}
+	r.Risks = append(r.Risks, more.Risks...)
+	return r.err()
 }
 
 func (r *refusals) any() bool { return len(r.Risks) > 0 }

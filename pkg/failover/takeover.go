@@ -124,7 +124,7 @@ func (t *Takeover) namesAfter(o TakeoverOptions, incarnation string) cluster.Syn
 	}
 	form := syncNames(before, o.Nodes)
 	names := form
-	if slices.Contains(form.Members, "*") {
+	if form.Anybody() {
 		return t.anybody(form, incarnation)
 	}
 	for _, s := range t.Snap.Servers {

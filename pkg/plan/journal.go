@@ -45,6 +45,21 @@ func Unfinished(path string) (*Plan, int, error) {
 	return &r.Plan, len(r.Done), nil
 }
 
+// Journals are the paths of the journals in a folder, in order; none where there is no such folder.
+func Journals(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var paths []string
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) == ".json" { // a temporary file of a power failure has another ending
+			paths = append(paths, filepath.Join(dir, e.Name()))
+		}
+	}
+	return paths, nil
+}
+
 // Begin writes the plan.
 func (f *File) Begin(p Plan) error {
 	f.state = record{Plan: p, Done: []string{}}

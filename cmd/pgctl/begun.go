@@ -1,0 +1,37 @@
+package main
+
+import (
+	"path/filepath"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/plan"
+)
+
+func journalDir() string { return filepath.Join(stateDir, "journal") }
+
+// begun are the changes that this machine's pgctl began and that have not ended, by their journals.
+func begun() []cluster.Begun {
+	paths, err := plan.Journals(journalDir())
+	if err != nil {
+		return []cluster.Begun{{Failure: &cluster.Failure{Message: "whether a change was begun and has not ended cannot be told: " + err.Error(), Hint: "run pgctl as root"}}}
+	}
+	var all []cluster.Begun
+	for _, path := range paths {
+		left, done, err := plan.Unfinished(path)
+		switch {
+		case err != nil:
+			all = append(all, cluster.Begun{Failure: &cluster.Failure{Message: err.Error()}})
+		case left != nil: // else it has just ended
+			all = append(all, cluster.Begun{Command: commandOf(*left), Done: done, Steps: len(left.Steps)})
+		}
+	}
+	return all
+}
+
+// commandOf is the command that goes on with a plan.
+func commandOf(p plan.Plan) string {
+	if to := p.Facts["to"]; to != "" {
+		return p.Name + " --to " + to
+	}
+	return p.Name
+}
