@@ -166,7 +166,7 @@ func TestCodesAreDocumented(t *testing.T) {
 		cluster.NoMaster, cluster.SplitBrain, cluster.HostUnreachable, cluster.PostgresDown, cluster.PgpoolDown, cluster.PgpoolWrongBackend,
 		cluster.StandbyNotStreaming, cluster.StandbyLagging, cluster.NotSynchronous, cluster.Diverged, cluster.MasterFileStale, cluster.WatcherDown,
 		cluster.WatcherUnhealthy, cluster.NoQuorum, cluster.HAConfigMismatch, cluster.ArbiterMissing, cluster.SlotRetainsWAL, cluster.DiskLow,
-		cluster.VersionMismatch, cluster.SystemIDMismatch, cluster.ClockSkew,
+		cluster.VersionMismatch, cluster.SystemIDMismatch, cluster.ClockSkew, cluster.ChangeUnfinished,
 	} {
 		if !documented[string(code)] {
 			t.Errorf("%s is not in docs/findings.md", code)

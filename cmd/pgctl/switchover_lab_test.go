@@ -213,9 +213,8 @@ if [ $n = %d ]; then pkill -9 -x pgctl; echo "killed at $last"; break; fi; done;
 
 // switchoverCrashes kills pgctl at every so many reports of its steps and runs it again: each time the switchover comes to its end.
 func switchoverCrashes(t *testing.T, r *lab.Region, every int) {
-	w, err := r.StartWriter(t.Context(), lab.WriterSpec{Targets: r.Servers(), Port: r.Host("db1").Port()})
-	must(t, err)
-	for n := 5; ; n += every {
+	w := writes(t, r)
+	for n := min(5, every); ; n += every {
 		from := master(t, r)
 		if !killedAt(t, r, n, "switchover") {
 			break
@@ -232,11 +231,28 @@ func switchoverCrashes(t *testing.T, r *lab.Region, every int) {
 			t.Errorf("a journal is left: %s", left)
 		}
 	}
+	nothingLost(t, r, w)
+}
+
+// writes has a client write to whoever is master, every 10 ms.
+func writes(t *testing.T, r *lab.Region) *lab.Writer {
+	t.Helper()
+	w, err := r.StartWriter(t.Context(), lab.WriterSpec{Targets: r.Servers(), Port: r.Host("db1").Port()})
+	must(t, err)
+	return w
+}
+
+// nothingLost ends the writing, and sees that every server has every acknowledged write.
+func nothingLost(t *testing.T, r *lab.Region, w *lab.Writer) {
+	t.Helper()
 	report, err := w.Stop()
 	must(t, err)
+	if report.Acknowledged == 0 {
+		t.Error("nothing was written")
+	}
 	for _, server := range r.Servers() {
 		if lost, err := report.Lost(t.Context(), server); err != nil || len(lost) > 0 {
-			t.Errorf("%s lacks %d acknowledged writes: %v, %v", server.Name(), len(lost), lost, err)
+			t.Errorf("%s lacks %d of %d acknowledged writes: %v, %v", server.Name(), len(lost), report.Acknowledged, lost, err)
 		}
 	}
 }
