@@ -18,18 +18,30 @@ import (
 	"github.com/pgctl/pgctl/internal/lab"
 )
 
-// region starts a region for one test, with this tree's pgctl on firstbox.
+// slots are the names of the regions that may be up at one time: two, as most of a story is waiting. A name is used again, so that what a run
+// that was killed left mounted is cleaned up by the next one.
+var slots = func() chan string {
+	all := make(chan string, 2)
+	for n := range cap(all) {
+		all <- fmt.Sprintf("%s%d", cmp.Or(os.Getenv("PGCTL_LAB_REGION"), "story"), n+1)
+	}
+	return all
+}()
+
+// region starts a region for one test, with this tree's pgctl on firstbox. Tests with a region run side by side (go test -parallel).
 func region(t *testing.T, spec lab.Spec) *lab.Region {
 	t.Helper()
 	if err := lab.Available(); err != nil {
 		t.Skip(err)
 	}
+	t.Parallel()
+	spec.Name = <-slots
+	t.Cleanup(func() { slots <- spec.Name })
 	spec.Binary = filepath.Join(t.TempDir(), "pgctl")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", spec.Binary, ".")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	spec.Name = cmp.Or(os.Getenv("PGCTL_LAB_REGION"), "story") // tests run one at a time in each
 	spec.Log = t.Output()
 	r, err := lab.Up(t.Context(), spec)
 	if err != nil {

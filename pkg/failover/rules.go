@@ -29,14 +29,14 @@ func (r *refusals) add(risk, hint, format string, args ...any) {
 	}
 }
 
-// with is the refusal with the reasons of another one; an error that is no refusal is itself.
-func (r *refusals) with(err error) error {
+// join adds the reasons of another refusal.
+func (r *refusals) join(err error) {
 	var more *cluster.Refusal
-	if !errors.As(err, &more) {
-		return err
+	if errors.As(err, &more) {
+		r.Risks = append(r.Risks, more.Risks...)
+		return
 	}
-	r.Risks = append(r.Risks, more.Risks...)
-	return r.err()
+	r.add("", "", "%v", err)
 }
 
 func (r *refusals) any() bool { return len(r.Risks) > 0 }

@@ -21,23 +21,14 @@ func Unsync(snap cluster.Snapshot, d cluster.Diagnosis, host string, accept []st
 	if find(&snap, host) == nil {
 		no.add("", "pgctl overview shows the servers", "the inventory has no server %s", host)
 	}
-	master, err := certainMaster(snap, d, accept)
-	if err != nil {
-		return plan.Plan{}, no.with(err)
+	if _, err := certainMaster(snap, d, accept); err != nil {
+		no.join(err)
 	}
-	if host == master.Host {
-		no.add("", "pgctl overview", "%s is the master", host)
+	master := find(&snap, d.Master)
+	if master == nil {
+		return plan.Plan{}, no.err()
 	}
-	names, err := cluster.ParseSyncNames(master.SQL.SyncNames)
-	after := names.Without(host)
-	switch {
-	case err != nil:
-		no.add("", "correct it on "+master.Host, "%v", err)
-	case names.Anybody():
-		no.add("", "set it on "+master.Host+" to the names that are to count", "synchronous_standby_names is %s: it names everybody, and nobody can be taken out of it", master.SQL.SyncNames)
-	case names.Needed > 0 && after.Needed == 0:
-		no.add(RiskNoSyncStandby, "bring "+host+" or another standby back", "without %s a commit on %s waits for nobody: what is acknowledged then is lost with it", host, master.Host)
-	}
+	after := no.shorter(master, host)
 	if no.any() {
 		return plan.Plan{}, no.err()
 	}
@@ -45,4 +36,21 @@ func Unsync(snap cluster.Snapshot, d cluster.Diagnosis, host string, accept []st
 	b := builder{plan: &p, args: map[string]string{"data_dir": master.Data.Path}}
 	b.step(verbNames, master.Host, "have commits wait for "+namesText(after.String())+", no longer for "+host, "pgctl upmaster "+host+" takes it in again", with("names", after.String()))
 	return p, nil
+}
+
+// shorter are the master's names without the host's, and what speaks against them.
+func (r *refusals) shorter(master *cluster.Server, host string) cluster.SyncNames {
+	names, err := cluster.ParseSyncNames(master.SQL.SyncNames)
+	after := names.Without(host)
+	switch {
+	case host == master.Host:
+		r.add("", "pgctl overview", "%s is the master", host)
+	case err != nil:
+		r.add("", "correct it on "+master.Host, "%v", err)
+	case names.Anybody():
+		r.add("", "set it on "+master.Host+" to the names that are to count", "synchronous_standby_names is %s: it names everybody, and nobody can be taken out of it", master.SQL.SyncNames)
+	case names.Needed > 0 && after.Needed == 0:
+		r.add(RiskNoSyncStandby, "bring "+host+" or another standby back", "without %s a commit on %s waits for nobody: what is acknowledged then is lost with it", host, master.Host)
+	}
+	return after
 }

@@ -30,7 +30,7 @@ func TestUnsync(t *testing.T) {
 		{name: "the only one, accepted", names: "db2", host: "db2", accept: both, after: ""},
 		{name: "not a member: nothing is to do", names: "FIRST 1 (db3)", host: "db2", after: `FIRST 1 ("db3")`},
 		{name: "out of reach: it may be a master", names: "db2", host: "db2", change: away, accept: both[1:], refused: "db2 is out of reach and may be a master too"},
-		{name: "out of reach: every risk at once", names: "db2", host: "db2", change: away, refused: "may be a master too"},
+		{name: "out of reach: every risk at once", names: "db2", host: "db2", change: away, refused: "may be a master too: no answer; without db2 a commit"},
 		{name: "out of reach, accepted", names: "db2", host: "db2", change: away, accept: both},
 		{name: "the master", names: "db2", host: "db1", refused: "db1 is the master"},
 		{name: "nobody", names: "db2", host: "db9", refused: "no server db9"},
