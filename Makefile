@@ -11,9 +11,9 @@ LDFLAGS     := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main
 GO          := go
 LINT        := $(GO) tool -modfile=tools/lint/go.mod golangci-lint
 LAB         := $(GO) run ./internal/lab/labctl
+REGIONS     ?= 2
 LAB_TEST    := $(GO) test -tags lab -count=1 -p 1 -parallel $(REGIONS) -timeout 60m
 REGION      ?= region
-REGIONS     ?= 2
 FUZZTIME    ?= 30s
 
 # What the lab needs of Debian, as commands and as packages.
