@@ -182,7 +182,7 @@ func (a *app) apply(ctx context.Context, command string, c change, o changeOpts)
 		return err
 	}
 	defer lock.Release()
-	if err := c.sameStill(ctx); err != nil {
+	if err := c.refresh(ctx); err != nil {
 		return err
 	}
 	runner.Guard = a.guard(c, lock)
@@ -201,18 +201,23 @@ func (a *app) apply(ctx context.Context, command string, c change, o changeOpts)
 	return cmp.Or(errRun, leftOut(c))
 }
 
-// sameStill refuses a plan that would be another one by now: a standby has gone or come back, names were changed, transactions were made.
-func (c change) sameStill(ctx context.Context) error {
+// refresh takes the plan as it is made now, and refuses one that would do something else: a standby has gone or come back, names were changed,
+// transactions were made.
+func (c *change) refresh(ctx context.Context) error {
 	if c.again == nil {
 		return nil
 	}
 	now, err := c.again(ctx)
-	if err != nil || now.Same(c.plan) {
+	if err != nil {
 		return err
 	}
-	return &cluster.Refusal{Risks: []cluster.Risk{{
-		Evidence: "the region has changed since the plan was made: made now, it is another one", Hint: "run it again, and look at the new plan",
-	}}}
+	if what := c.plan.Unlike(now, failover.Measured...); what != "" {
+		return &cluster.Refusal{Risks: []cluster.Risk{{
+			Evidence: "the region has changed since the plan was made: made now, " + what, Hint: "run it again, and look at the new plan",
+		}}}
+	}
+	c.plan = now
+	return nil
 }
 
 // forget removes the journal of another command whose work is overtaken.

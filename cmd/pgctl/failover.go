@@ -65,11 +65,14 @@ func (a *app) planFailover(ctx context.Context, site *observe.Site, snap cluster
 		left: t.Left(), later: t.Later(), leftHint: "pgctl pgpool sync when they answer", overtakes: "switchover",
 		preface: func() error { return a.showCandidates(a.err, failover.Candidates(snap)) },
 	}
-	if begun != nil && begun.Facts["to"] == o.To && t.Diagnosis.Master == o.To {
-		c.plan = failover.AfterPromotion(*begun) // it is master already: what is left of that run
-		return c, nil
+	switch master := t.Diagnosis.Master; {
+	case master != o.To:
+		c.plan, err = failover.Failover(t, o)
+	case begun != nil && begun.Facts["to"] == o.To:
+		c.plan = failover.AfterPromotion(*begun) // what is left of that run
+	default:
+		c.preface, err = a.already(master), errNothing
 	}
-	c.plan, err = failover.Failover(t, o)
 	return c, err
 }
 

@@ -61,6 +61,9 @@ func failoverCrashes(t *testing.T, r *lab.Region, every int) {
 			t.Errorf("a journal is left: %s", left)
 		}
 		if !killed {
+			if n < 15 {
+				t.Errorf("it came to its end before report %d", n)
+			}
 			break
 		}
 	}

@@ -66,10 +66,7 @@ func (a *app) planSwitchover(ctx context.Context, site *observe.Site, snap clust
 	}
 	c := change{handlers: handlers(servers, a.pools(site)), accept: o.Accept, still: onServers(site, o.Accept, failover.StillTakeover)}
 	if t.From != nil && t.From == t.To {
-		c.preface = func() error {
-			fmt.Fprintf(a.err, "pgctl: %s is the master already\n", t.To.Host)
-			return nil
-		}
+		c.preface = a.already(t.To.Host)
 		return c, errNothing
 	}
 	if begun != nil && t.Diagnosis.Master == "" && o.To == begun.Facts["from"] { // going back is asked for
@@ -84,6 +81,14 @@ func (a *app) planSwitchover(ctx context.Context, site *observe.Site, snap clust
 	}
 	c.plan, err = failover.Switchover(t, o)
 	return c, err
+}
+
+// already says that nothing is to be done.
+func (a *app) already(master string) func() error {
+	return func() error {
+		_, err := fmt.Fprintf(a.err, "pgctl: %s is the master already\n", master)
+		return err
+	}
 }
 
 // masterAt is who is master, "" nobody, and on which timeline.

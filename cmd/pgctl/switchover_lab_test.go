@@ -38,6 +38,7 @@ func switchoverStory(t *testing.T, spec lab.Spec, every int) {
 	settles(t, r, []string{})
 	t.Run("dry run", func(t *testing.T) { switchoverDry(t, r) })
 	t.Run("refused", func(t *testing.T) { switchoverRefused(t, r) })
+	t.Run("changed at the prompt", func(t *testing.T) { changedAtPrompt(t, r) })
 	t.Run("to and fro under writers", func(t *testing.T) { toAndFro(t, r, 2) })
 	t.Run("the candidate fails before the promotion", func(t *testing.T) { switchoverBack(t, r) })
 	t.Run("crashes", func(t *testing.T) { switchoverCrashes(t, r, every) })
@@ -116,13 +117,40 @@ func switchoverDry(t *testing.T, r *lab.Region) {
 func switchoverRefused(t *testing.T, r *lab.Region) {
 	db2 := r.Host("db2")
 	unchanged(t, r, exitRefused, "the inventory has no server db9", "switchover", "--to", "db9", "--yes")
-	unchanged(t, r, exitRefused, "db1 is no standby that answers", "failover", "--to", "db1", "--yes")
+	unchanged(t, r, exitDone, "db1 is the master already", "failover", "--to", "db1", "--yes")
 	psql(t, db2, "SELECT pg_wal_replay_pause()")
 	unchanged(t, r, exitRefused, "replay is paused on db2", "switchover", "--to", "db2", "--yes")
 	psql(t, db2, "SELECT pg_wal_replay_resume()")
 	must(t, db2.Stop(t.Context(), "postgresql"))
 	unchanged(t, r, exitRefused, "PostgreSQL on db2 does not answer", "switchover", "--to", "db2", "--yes")
 	must(t, db2.Start(t.Context(), "postgresql"))
+	settles(t, r, []string{})
+}
+
+// changedAtPrompt: the names are changed while the operator reads the plan. What was planned is not done, and nothing else either.
+func changedAtPrompt(t *testing.T, r *lab.Region) {
+	db1 := r.Host("db1")
+	names := psql(t, db1, "SHOW synchronous_standby_names")
+	done := make(chan string)
+	go func() {
+		out, _ := r.Firstbox().Shell(t.Context(), `rm -f /tmp/answer; mkfifo /tmp/answer; sleep 60 >/tmp/answer & script -qfec 'pgctl switchover' /tmp/said </tmp/answer >/dev/null; echo "exit $?"; cat /tmp/said`)
+		done <- out
+	}()
+	waitUntil(t, "the prompt", func() bool {
+		return strings.Contains(shell(t, r.Firstbox(), "cat /tmp/said 2>/dev/null; true"), "Type yes:")
+	})
+	psql(t, db1, "ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (db2, db3)'")
+	psql(t, db1, "SELECT pg_reload_conf()")
+	before := world(t, r)
+	shell(t, r.Firstbox(), "echo yes >/tmp/answer; pkill -f '^sleep 60$'; true")
+	if out := <-done; !strings.Contains(out, "exit 4") || !strings.Contains(out, "the region has changed since the plan was made") {
+		t.Errorf("got %s", out)
+	}
+	if after := world(t, r); after != before {
+		t.Errorf("something was changed:\n%s", strings.Join(append(without("-", before, after), without("+", after, before)...), "\n"))
+	}
+	psql(t, db1, "ALTER SYSTEM SET synchronous_standby_names = '"+names+"'")
+	psql(t, db1, "SELECT pg_reload_conf()")
 	settles(t, r, []string{})
 }
 
@@ -205,7 +233,7 @@ func switchoverBack(t *testing.T, r *lab.Region) {
 // killedAt runs a command and kills pgctl when its n-th report comes; false when the command came to its end before.
 func killedAt(t *testing.T, r *lab.Region, n int, command string) bool {
 	t.Helper()
-	out := shell(t, r.Firstbox(), fmt.Sprintf(`pgctl %s --yes 2>&1 >/dev/null | { n=0; while read -r line; do case $line in [0-9]*/*) n=$((n+1)); last=$line;; esac
+	out := shell(t, r.Firstbox(), fmt.Sprintf(`pgctl %s --yes 2>&1 >/dev/null | { n=0; while read -r line; do case $line in [0-9]*/*) n=$((n+1)); last=$line;; *) echo "$line";; esac
 if [ $n = %d ]; then pkill -9 -x pgctl; echo "killed at $last"; break; fi; done; cat >/dev/null; }; while pgrep -x pgctl >/dev/null; do sleep 0.05; done`, command, n))
 	t.Log(out)
 	return strings.Contains(out, "killed")

@@ -215,6 +215,9 @@ func waitUntil(t *testing.T, what string, is func() bool) {
 func upmasterCrashes(t *testing.T, r *lab.Region) {
 	for n := 1; ; n++ {
 		if !killedAt(t, r, n, "upmaster db2 --clone") {
+			if n < 15 {
+				t.Errorf("it came to its end before report %d", n)
+			}
 			break
 		}
 		waitUntil(t, "the copy to end", func() bool { return shell(t, r.Host("db2"), "pgrep -x pg_basebackup; true") == "" })

@@ -109,6 +109,7 @@ type DataDir struct {
 	WALTimeline Timeline
 	Histories   map[Timeline]History // by the timeline that they lead to
 	Openings    map[Timeline][]byte  // the first WAL record of a timeline, as it lies in pg_wal
+	Epochs      []Epoch              // rows that the data is known to have, as the server itself said when it last signed a promotion
 }
 
 // Newest is the newest timeline that the files are known to have WAL of.

@@ -20,7 +20,7 @@ type Rejoin struct {
 	Kin         cluster.Kin
 	Tail        cluster.Tail    // what Old has that the master lacks, as far as it could be read
 	TailFailure string          // why it could not be read; ""
-	OldRows     []cluster.Epoch // none where Old does not answer
+	OldRows     []cluster.Epoch // where Old does not answer, those that its files keep
 	Rows        []cluster.Epoch
 	Name        string // the application_name that Old had; "" none known
 	Slots       bool   // the site uses replication slots
@@ -73,8 +73,11 @@ func pick(snap *cluster.Snapshot, host string) (old, master *cluster.Server) {
 func (r *Rejoin) rows(ctx context.Context, h *Servers, old, master *postgres.Server) {
 	ctx, cancel := h.ask(ctx)
 	defer cancel()
-	if r.Old.SQL != nil {
+	switch {
+	case r.Old.SQL != nil:
 		r.OldRows, _ = old.Epochs(ctx) // without them nothing is proven, and that is safe
+	case r.Old.Data != nil:
+		r.OldRows = r.Old.Data.Epochs
 	}
 	r.Rows, _ = master.Epochs(ctx)
 	r.OldestWAL, _ = master.OldestWAL(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -234,31 +235,44 @@ func (h *Servers) probe(ctx context.Context, s plan.Step) (*cluster.Instance, er
 	return h.server(s).Probe(ctx)
 }
 
-// isSigned: its data has a row of its present timeline.
+// isSigned: its data has a row of its present timeline, and its files keep that row.
 func (h *Servers) isSigned(ctx context.Context, s plan.Step) (bool, error) {
 	ctx, cancel := h.ask(ctx)
 	defer cancel()
-	in, err := h.server(s).Probe(ctx)
+	server := h.server(s)
+	in, err := server.Probe(ctx)
 	if err != nil || in.InRecovery {
 		return seen(false, err)
 	}
-	rows, err := h.server(s).Epochs(ctx)
-	for _, row := range rows {
-		if row.Timeline == in.Timeline && row.Master == s.Host {
-			return true, nil
-		}
+	rows, err := server.Epochs(ctx)
+	if err != nil {
+		return no(err)
 	}
-	return seen(false, err)
+	facts, err := server.Facts(ctx)
+	if err != nil || facts.Data == nil {
+		return seen(false, err)
+	}
+	return slices.ContainsFunc(rows, func(row cluster.Epoch) bool {
+		return row.Timeline == in.Timeline && row.Master == s.Host && slices.Contains(facts.Data.Epochs, row)
+	}), nil
 }
 
 func (h *Servers) sign(ctx context.Context, s plan.Step) error {
 	ctx, cancel := h.ask(ctx)
 	defer cancel()
-	in, err := h.server(s).Probe(ctx)
+	server := h.server(s)
+	in, err := server.Probe(ctx)
 	if err != nil {
 		return err
 	}
-	return h.server(s).SignEpoch(ctx, s.Args["data_dir"], s.Args["nonce"], in.Timeline)
+	if err := server.SignEpoch(ctx, s.Args["data_dir"], s.Args["nonce"], in.Timeline); err != nil {
+		return err
+	}
+	facts, err := server.Facts(ctx)
+	if err != nil || facts.Data == nil {
+		return errors.Join(errors.New("its files do not say which cluster it is"), err)
+	}
+	return server.KeepEpochs(ctx, s.Args["data_dir"], facts.Data.SystemID)
 }
 
 // isRestored: it is master, and will be after its next start.

@@ -32,6 +32,9 @@ const (
 	methodClone  = postgres.MethodClone
 )
 
+// Measured are arguments that move while a region is written to, and so differ between a plan and the same plan made a moment later.
+var Measured = []string{"own"}
+
 // Upmaster plans how a server rejoins as a standby of the current master. What keeps it safe:
 //
 //   - only a server of which it is proven that it has nothing but the master's history follows as it is; every other one gets a copy of
@@ -173,14 +176,18 @@ func (r *Rejoin) plan(o UpmasterOptions, method, why string) plan.Plan {
 	before := syncNames(master.SQL.SyncNames, o.Nodes)
 	args := r.args(name, before, slotOf(r.Slots, old.Host))
 	p := plan.Plan{Name: "upmaster " + old.Host, Facts: facts(master)}
+	fork := r.Kin.Fork
+	if method != methodRewind {
+		fork = cluster.Fork{} // there is none: everything is copied
+	}
 	b := builder{plan: &p, args: args}
 	if args["slot"] != "" {
 		b.step(verbSlot, master.Host, "keep the slot "+args["slot"]+" for "+old.Host, "", with("data_dir", master.Data.Path))
 	}
 	b.step(verbStop, old.Host, "stop PostgreSQL", r.stopWhy(method))
 	if method != methodFollow {
-		b.step(verbRenew, old.Host, renewText(method, master.Host, o.ReuseSpace), why, with("method", method), with("fork", r.Kin.Fork.At.String()),
-			with("fork_timeline", strconv.Itoa(int(r.Kin.Fork.Parent))), with("system_id", p.Facts["system_id"]), with("timeline", p.Facts["timeline"]),
+		b.step(verbRenew, old.Host, renewText(method, master.Host, o.ReuseSpace), why, with("method", method), with("fork", fork.At.String()),
+			with("fork_timeline", strconv.Itoa(int(fork.Parent))), with("system_id", p.Facts["system_id"]), with("timeline", p.Facts["timeline"]),
 			with("reuse_space", strconv.FormatBool(o.ReuseSpace)), with("own", forks(r.Kin.Own)), with("known", r.known(o)),
 			with("anew", anew(o)))
 	}

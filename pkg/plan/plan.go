@@ -43,10 +43,43 @@ func (p Plan) Check(handlers map[string]Handler) error {
 	return errors.Join(errs...)
 }
 
-// Same tells whether two plans do the same: step by step the same verb on the same host with the same arguments, for the same facts. How
-// they say it to the operator does not count.
-func (p Plan) Same(q Plan) bool {
-	return p.Name == q.Name && maps.Equal(p.Facts, q.Facts) && slices.EqualFunc(p.Steps, q.Steps, func(a, b Step) bool {
-		return a.ID == b.ID && a.Verb == b.Verb && a.Host == b.Host && a.Lane == b.Lane && maps.Equal(a.Args, b.Args)
-	})
+// Unlike says in what the other plan would do something else, "" in nothing: another fact, another step, another argument. How they say it to
+// the operator does not count, nor do arguments of the names in but.
+func (p Plan) Unlike(other Plan, but ...string) string {
+	if p.Name != other.Name {
+		return fmt.Sprintf("%s, not %s", other.Name, p.Name)
+	}
+	if key := differs(p.Facts, other.Facts, nil); key != "" {
+		return fmt.Sprintf("%s is %q, not %q", key, other.Facts[key], p.Facts[key])
+	}
+	for i, s := range p.Steps {
+		if i == len(other.Steps) {
+			return fmt.Sprintf("step %d, %s, is not needed", i+1, s.ID)
+		}
+		o := other.Steps[i]
+		if s.ID != o.ID || s.Verb != o.Verb || s.Host != o.Host || s.Lane != o.Lane {
+			return fmt.Sprintf("step %d is %s, not %s", i+1, o.ID, s.ID)
+		}
+		if key := differs(s.Args, o.Args, but); key != "" {
+			return fmt.Sprintf("%s of step %d, %s, is %q, not %q", key, i+1, s.ID, o.Args[key], s.Args[key])
+		}
+	}
+	if n := len(p.Steps); len(other.Steps) > n {
+		return fmt.Sprintf("step %d, %s, is needed too", n+1, other.Steps[n].ID)
+	}
+	return ""
+}
+
+// differs is the first key, in order, whose value is not the same in both; "" none.
+func differs(a, b map[string]string, but []string) string {
+	keys := slices.Concat(slices.Collect(maps.Keys(a)), slices.Collect(maps.Keys(b)))
+	slices.Sort(keys)
+	for _, key := range keys {
+		x, inA := a[key]
+		y, inB := b[key]
+		if (inA != inB || x != y) && !slices.Contains(but, key) {
+			return key
+		}
+	}
+	return ""
 }

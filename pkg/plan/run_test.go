@@ -214,25 +214,28 @@ func TestJournalThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-func TestSame(t *testing.T) {
-	change := map[string]func(p *plan.Plan){
-		"another fact":     func(p *plan.Plan) { p.Facts["master"] = "db2" },
-		"a step less":      func(p *plan.Plan) { p.Steps = p.Steps[1:] },
-		"another host":     func(p *plan.Plan) { p.Steps[1].Host = "db9" },
-		"another argument": func(p *plan.Plan) { p.Steps[1].Args = map[string]string{"names": "db3"} },
-		"another order":    func(p *plan.Plan) { slices.Reverse(p.Steps) },
+func TestUnlike(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(p *plan.Plan)
+		want   string
+	}{
+		{"another fact", func(p *plan.Plan) { p.Facts["master"] = "db2" }, `master is "db2", not "db1"`},
+		{"a step less", func(p *plan.Plan) { p.Steps = p.Steps[:2] }, "step 3, s3, is not needed"},
+		{"a step more", func(p *plan.Plan) { p.Steps = append(p.Steps, plan.Step{ID: "s4"}) }, "step 4, s4, is needed too"},
+		{"another host", func(p *plan.Plan) { p.Steps[1].Host = "db9" }, "step 2 is s2, not s2"},
+		{"another argument", func(p *plan.Plan) { p.Steps[1].Args = map[string]string{"names": "db3"} }, `names of step 2, s2, is "db3", not ""`},
+		{"another order", func(p *plan.Plan) { slices.Reverse(p.Steps) }, "step 1 is s3, not s1"},
+		{"what is measured", func(p *plan.Plan) { p.Steps[1].Args = map[string]string{"position": "0/5000"} }, ""},
+		{"said otherwise, for a reason", func(p *plan.Plan) { p.Steps[0].Text, p.Steps[2].Why = "otherwise", "a reason" }, ""},
 	}
-	for name, alter := range change {
-		t.Run(name, func(t *testing.T) {
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
 			p := steps(3)
-			if alter(&p); steps(3).Same(p) || p.Same(steps(3)) {
-				t.Error("they look the same")
+			tt.change(&p)
+			if got := steps(3).Unlike(p, "position"); got != tt.want {
+				t.Errorf("got %q, expected %q", got, tt.want)
 			}
 		})
-	}
-	p := steps(3)
-	p.Steps[0].Text, p.Steps[2].Why = "said otherwise", "for a reason"
-	if !steps(3).Same(p) {
-		t.Error("what is said counts")
 	}
 }

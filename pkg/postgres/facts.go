@@ -70,6 +70,8 @@ func (f *Facts) read(name string, value []string) (err error) {
 	case name == "renewed" && len(value) > 0:
 		f.Data.Renewed = &cluster.Renewed{}
 		return json.Unmarshal([]byte(strings.Join(value, " ")), f.Data.Renewed)
+	case name == "epochs" && len(value) > 0:
+		return f.epochs(strings.Join(value, " "))
 	case name == "port" && len(value) == 0: // not running, and not configured
 	case name == "port" && len(value) == 1:
 		f.Data.Port, err = strconv.Atoi(value[0])

@@ -31,6 +31,7 @@ pg_facts() {
     if [ -f "$aside/PG_VERSION" ]; then echo "aside data $aside"; elif [ -d "$aside" ]; then echo "aside wal $aside"; fi
   done
   [ -r "$pgdata/global/pg_control" ] && echo "control $(od -An -v -tx1 -N 80 "$pgdata/global/pg_control" | tr -d ' \n')"
+  [ -f "$pgdata/pgctl.epochs" ] && echo "epochs $(head -c 65536 "$pgdata/pgctl.epochs" | head -n 1)"
   wal=$pgdata/pg_wal
   [ -d "$wal" ] || wal=$pgdata/pg_xlog
   newest=

@@ -209,10 +209,12 @@ func TestWriteFileCutOff(t *testing.T) {
 	mustWrite(t, dir+"/conf", "old", 0o600)
 	done := make(chan error)
 	go func() {
-		_, err := remote.WriteFile(t.Context(), h, dir+"/conf", make([]byte, 60<<20), remote.WriteOptions{})
+		_, err := remote.WriteFile(t.Context(), h, dir+"/conf", make([]byte, 200<<20), remote.WriteOptions{})
 		done <- err
 	}()
-	time.Sleep(100 * time.Millisecond)
+	for end := time.Now().Add(20 * time.Second); names(t, dir) == "conf" && time.Now().Before(end); { // until it has begun
+		time.Sleep(time.Millisecond)
+	}
 	server.Servers[0].Drop()
 	var gone *remote.Unreachable
 	if err := <-done; !errors.As(err, &gone) {

@@ -1,0 +1,72 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/remote"
+)
+
+// epochFile holds the rows of pgctl.epoch beside the data that has them, for the day on which PostgreSQL there cannot be asked: an old master
+// that is stopped, whose oldest timelines' WAL is long gone, would be of unproven history without them. It is written only after the rows
+// were read from that very server, so the data has them. A base backup and a rewind bring the file of the server that they copy along,
+// and with it that server's rows.
+const epochFile = "pgctl.epochs"
+
+// keptEpochs is how many rows the file holds, the newest: one of a later timeline proves all before it.
+const keptEpochs = 100
+
+// epochsKept is the file's content, one line of JSON.
+type epochsKept struct {
+	SystemID uint64      `json:"system_id,string"` // of the cluster that has the rows
+	Rows     []keptEpoch `json:"rows"`
+}
+
+type keptEpoch struct {
+	Epoch    int64            `json:"epoch"`
+	Master   string           `json:"master"`
+	Nonce    string           `json:"nonce"`
+	Timeline cluster.Timeline `json:"timeline"`
+	Fork     string           `json:"fork"`
+}
+
+// KeepEpochs writes the rows that the running server has beside its data.
+func (s *Server) KeepEpochs(ctx context.Context, dataDir string, systemID uint64) error {
+	rows, err := s.Epochs(ctx)
+	if err != nil {
+		return err
+	}
+	kept := epochsKept{SystemID: systemID, Rows: []keptEpoch{}}
+	for _, e := range rows[max(0, len(rows)-keptEpochs):] {
+		kept.Rows = append(kept.Rows, keptEpoch{e.Epoch, e.Master, e.Nonce, e.Timeline, e.Fork.String()})
+	}
+	text, err := json.Marshal(kept)
+	if err != nil {
+		return err
+	}
+	options := remote.WriteOptions{Mode: 0o600, Owner: s.settings.osUser() + ":"}
+	_, err = remote.WriteFile(ctx, s.host, path.Join(dataDir, epochFile), append(text, '\n'), options)
+	return err
+}
+
+// epochs takes the rows of the file; of another cluster's file it takes none.
+func (f *Facts) epochs(text string) error {
+	var kept epochsKept
+	if err := json.Unmarshal([]byte(text), &kept); err != nil {
+		return err
+	}
+	if kept.SystemID != f.Data.SystemID {
+		return nil
+	}
+	for _, row := range kept.Rows {
+		fork, err := cluster.ParseLSN(row.Fork)
+		if err != nil {
+			return fmt.Errorf("row of epoch %d: %w", row.Epoch, err)
+		}
+		f.Data.Epochs = append(f.Data.Epochs, cluster.Epoch{Epoch: row.Epoch, Master: row.Master, Nonce: row.Nonce, Timeline: row.Timeline, Fork: fork})
+	}
+	return nil
+}
