@@ -47,7 +47,7 @@ func (s *Server) KeepEpochs(ctx context.Context, dataDir string, systemID uint64
 	if err != nil {
 		return err
 	}
-	options := remote.WriteOptions{Mode: 0o600, Owner: s.settings.osUser() + ":"}
+	options := remote.WriteOptions{Mode: 0o600, Owner: s.owner()}
 	_, err = remote.WriteFile(ctx, s.host, path.Join(dataDir, epochFile), append(text, '\n'), options)
 	return err
 }

@@ -75,6 +75,7 @@ func TestFactsScript(t *testing.T) {
 		}
 	}
 	write("global/pg_control", control)
+	write("pgctl.epochs", []byte(`{"system_id":"7711223107784584207","rows":[{"epoch":1,"master":"db1","nonce":"n","timeline":2,"fork":"0/3000148"}]}`+"\n"))
 	write("pg_wal/00000002.history", []byte("1\t0/3000148\tno recovery target specified\n"))
 	write("pg_wal/00000003.history", []byte("1\t0/3000148\tno recovery target specified\n\n2\t1/4000000\tno recovery target specified\n"))
 	write("pg_wal/000000020000000000000030", wal)
@@ -103,6 +104,9 @@ func TestFactsScript(t *testing.T) {
 	}
 	if f.Data.Path != dir || f.Data.Port != 5433 || f.Data.SystemID == 0 || f.Disk == nil || f.Disk.Total <= 0 {
 		t.Errorf("got %+v, disk %+v", f.Data, f.Disk)
+	}
+	if len(f.Data.Epochs) != 1 || f.Data.Epochs[0].Nonce != "n" {
+		t.Errorf("kept rows %+v", f.Data.Epochs)
 	}
 	if p := f.Data.Postmaster; p.PID != 1 || p.Alive {
 		t.Errorf("a pid that another program has now was taken for PostgreSQL: %+v", p)
