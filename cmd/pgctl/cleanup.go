@@ -77,6 +77,18 @@ func (a *app) cleanup(ctx context.Context, command string, opts cleanupOpts) err
 	if err != nil {
 		return err
 	}
+	a.tellYoung(snap, opts, now)
 	c := change{plan: p, handlers: cleaner.Handlers(), site: site, accept: opts.accept, left: left, lockOn: lockHosts(snap)}
 	return a.apply(ctx, command, c, opts.changeOpts)
+}
+
+// tellYoung names what stays because it is younger than asked for.
+func (a *app) tellYoung(snap cluster.Snapshot, opts cleanupOpts, now time.Time) {
+	for _, s := range snap.Servers {
+		for _, aside := range s.Asides {
+			if age := now.Sub(aside.Made); age <= opts.olderThan && (len(opts.hosts) == 0 || slices.Contains(opts.hosts, s.Host)) {
+				fmt.Fprintf(a.err, "pgctl: %s: %s stays: it was set aside %s ago, and --older-than is %s\n", s.Host, aside.Path, age.Round(time.Minute), opts.olderThan)
+			}
+		}
+	}
 }

@@ -140,6 +140,7 @@ func bothSides(t *testing.T, r *lab.Region) {
 	if doc, _ := overviewOf(t, r); len(serverDocOf(doc, "db1").Aside) == 0 {
 		t.Error("overview does not list what was set aside")
 	}
+	unchanged(t, r, exitDone, " stays: it was set aside ", "cleanup", "--yes")
 	if out := pgctl(t, r, "cleanup", "--yes", "--older-than", "0s"); out.Exit != exitDone {
 		t.Errorf("cleanup: %+v", out)
 	}
