@@ -1,0 +1,133 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pgctl/pgctl/pkg/postgres/postgrestest"
+	"github.com/pgctl/pgctl/pkg/remote"
+	"github.com/pgctl/pgctl/pkg/remote/remotetest"
+)
+
+// asked is a server whose every statement is kept, and answered by the first prefix that it has.
+func asked(t *testing.T, said *[]string, answers map[string][][]string) *Server {
+	return On(host(t, postgrestest.Backend{Version: "15.18", Answer: func(sql string, _ ...string) [][]string {
+		*said = append(*said, sql)
+		for prefix, rows := range answers {
+			if strings.HasPrefix(sql, prefix) {
+				return rows
+			}
+		}
+		return nil
+	}}, postgrestest.Backend{}), Settings{})
+}
+
+func TestMakeWatcherRole(t *testing.T) {
+	const ask, alter, create = "SELECT coalesce(shobj_description", "ALTER ROLE pgctl LOGIN INHERIT NOSUPERUSER", "CREATE ROLE pgctl;"
+	for name, tt := range map[string]struct {
+		answer         [][]string
+		alters, create bool
+	}{
+		"none yet":        {nil, true, true},
+		"made before":     {[][]string{{roleMark}}, true, false},
+		"the site's own":  {[][]string{{"our monitor"}}, false, false},
+		"without comment": {[][]string{{""}}, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var said []string
+			if err := asked(t, &said, map[string][][]string{ask: tt.answer}).MakeWatcherRole(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			text := strings.Join(said, "\n")
+			if strings.Contains(text, alter) != tt.alters || strings.Contains(text, create) != tt.create {
+				t.Errorf("%q", said)
+			}
+		})
+	}
+}
+
+func TestDropWatcherRole(t *testing.T) {
+	const ask, there = "SELECT coalesce(shobj_description", "SELECT to_regnamespace"
+	for name, tt := range map[string]struct {
+		comment string
+		there   []string
+		want    string // the last statement; "" none
+	}{
+		"with the table": {roleMark, []string{"t", "t"}, "SET synchronous_commit = local;\nREVOKE ALL ON pgctl.epoch FROM pgctl;\nREVOKE ALL ON SCHEMA pgctl FROM pgctl;\nDROP ROLE pgctl"},
+		"without":        {roleMark, []string{"f", "f"}, "SET synchronous_commit = local;\nDROP ROLE pgctl"},
+		"the site's own": {"", nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var said []string
+			if err := asked(t, &said, map[string][][]string{ask: {{tt.comment}}, there: {tt.there}}).DropWatcherRole(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := said[len(said)-1]; got != tt.want && tt.want != "" || tt.want == "" && len(said) != 1 {
+				t.Errorf("%q", said)
+			}
+		})
+	}
+}
+
+func TestWatcherRoleFault(t *testing.T) {
+	for want, row := range map[string][][]string{
+		"":                            {{"t", "t", "t", "t"}},
+		"there is no role pgctl":      nil,
+		"has other attributes":        {{"f", "t", "t", "t"}},
+		"is no member of pg_monitor":  {{"t", "f", "t", "t"}},
+		"may not read pgctl.epoch":    {{"t", "t", "t", "f"}},
+		"may not use the schema pgct": {{"t", "t", "f", "f"}},
+	} {
+		var said []string
+		got, err := asked(t, &said, map[string][][]string{"SELECT rolcanlogin": row}).WatcherRoleFault(t.Context())
+		if err != nil || !strings.Contains(got, want) || (got == "") != (want == "") {
+			t.Errorf("%q, %v; expected %q", got, err, want)
+		}
+	}
+}
+
+// TestAdmitsWatcher: a refused login is told from a server that lets nobody in, and the watcher's role never goes to TCP.
+func TestAdmitsWatcher(t *testing.T) {
+	refuse := func(code, message string) postgrestest.Backend {
+		return postgrestest.Backend{Refuse: &postgrestest.Refusal{Code: code, Message: message}}
+	}
+	for name, tt := range map[string]struct {
+		unix          postgrestest.Backend
+		noLogin, full bool
+	}{
+		"let in":                 {unix: postgrestest.Backend{Version: "15.18"}},
+		"no line in pg_hba.conf": {unix: refuse("28000", `no pg_hba.conf entry for host "[local]"`), noLogin: true},
+		"no such role":           {unix: refuse("28000", `role "pgctl" does not exist`), noLogin: true},
+		"a password is wanted":   {unix: postgrestest.Backend{Version: "15.18", Password: "s3cret"}, noLogin: true},
+		"no CONNECT":             {unix: refuse("42501", `permission denied for database "postgres"`), noLogin: true},
+		"full":                   {unix: refuse("53300", "remaining connection slots are reserved for non-replication superuser connections"), full: true},
+		"starting":               {unix: refuse("57P03", "the database system is starting up")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := On(host(t, tt.unix, postgrestest.Backend{Version: "15.18"}), Settings{User: "app"}).AdmitsWatcher(t.Context())
+			if errors.Is(err, ErrNoLogin) != tt.noLogin || Full(err) != tt.full || (err == nil) != (name == "let in") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// TestWatcherUser: the relay becomes the role's own user, and says in its exit code that it cannot.
+func TestWatcherUser(t *testing.T) {
+	h := remotetest.NewFake(t, "db1")
+	for code, want := range map[int]bool{77: true, 1: false} {
+		h.PipeFunc = func(_ context.Context, cmd remote.Command) (net.Conn, error) {
+			if !slices.Contains(cmd.Args, WatcherRole) {
+				t.Errorf("it becomes another user: %q", cmd.Args[4:8])
+			}
+			return nil, &remote.ExitError{Host: "db1", Code: code, Stderr: []byte("no user pgctl on this host\n")}
+		}
+		if err := On(h, Settings{}).AdmitsWatcher(t.Context()); errors.Is(err, ErrNoLogin) != want {
+			t.Errorf("code %d: %v", code, err)
+		}
+	}
+}
