@@ -136,6 +136,19 @@ func noLogin(err error) bool {
 	return wantsPassword(err) || errors.As(err, &pg) && pg.Code == "42501" || errors.As(err, &exit) && exit.Code == noEntry
 }
 
+// WatcherHint is what would let the watcher's role in after an ErrNoLogin.
+func (s *Server) WatcherHint(err error) string {
+	host, db := s.host.Name(), s.settings.dbName()
+	var pg *pgconn.PgError
+	switch {
+	case errors.As(err, &pg) && pg.Code == "42501":
+		return fmt.Sprintf("on the master: GRANT CONNECT ON DATABASE %s TO %s", db, WatcherRole)
+	case errors.As(err, &pg):
+		return fmt.Sprintf("in pg_hba.conf on %s, above every other line that begins with local, and then a reload: local %s %s peer", host, db, WatcherRole)
+	}
+	return fmt.Sprintf("on %s the user %s must be there, and be let to PostgreSQL's socket (unix_socket_permissions)", host, WatcherRole)
+}
+
 // Full tells whether a server has no connection left for the role: too_many_connections. The last ones, superuser_reserved_connections, are
 // kept for superusers.
 func Full(err error) bool {

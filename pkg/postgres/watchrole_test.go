@@ -131,3 +131,19 @@ func TestWatcherUser(t *testing.T) {
 		}
 	}
 }
+
+// TestSignTheFirstTimeline: it has no history file and no fork. The row is written where none of that timeline is.
+func TestSignTheFirstTimeline(t *testing.T) {
+	var args []string
+	var sql string
+	s := On(host(t, postgrestest.Backend{Version: "15.18", Answer: func(text string, values ...string) [][]string {
+		sql, args = text, values
+		return nil
+	}}, postgrestest.Backend{}), Settings{})
+	if err := s.SignEpoch(t.Context(), "/data", "n", 1); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(args, []string{"db1", "n", "1", "0/0"}) || !strings.Contains(sql, "HAVING NOT coalesce(bool_or(timeline = $3::bigint), false)") {
+		t.Errorf("%q of %s", args, sql)
+	}
+}
