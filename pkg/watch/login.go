@@ -11,7 +11,7 @@ import (
 )
 
 // again is how long a refusal counts: each try leaves a line in PostgreSQL's log.
-const again = time.Minute
+const again = 30 * time.Second
 
 // ask is a question to PostgreSQL.
 type ask func(context.Context) (*cluster.Instance, error)
