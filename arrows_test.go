@@ -26,7 +26,7 @@ var mayImport = map[string][]string{
 	"pkg/observe":               {"pkg/nodes", "pkg/cluster", "pkg/remote", "pkg/service", "pkg/postgres", "pkg/pgpool"},
 	"pkg/plan":                  {},
 	"pkg/failover":              {"pkg/cluster", "pkg/plan", "pkg/observe", "pkg/postgres", "pkg/pgpool", "pkg/service", "pkg/remote", "pkg/nodes"},
-	"pkg/deploy":                {"pkg/plan", "pkg/nodes", "pkg/cluster", "pkg/remote"},
+	"pkg/deploy":                {"pkg/plan", "pkg/nodes", "pkg/cluster", "pkg/remote", "pkg/postgres"},
 	"pkg/watch":                 {"pkg/nodes", "pkg/cluster", "pkg/remote", "pkg/postgres"},
 	"cmd/pgctl":                 {"pkg/nodes", "pkg/cluster", "pkg/remote", "pkg/observe", "pkg/postgres", "pkg/pgpool", "pkg/plan", "pkg/failover", "pkg/deploy", "pkg/watch"},
 	"internal/lab":              {},

@@ -121,6 +121,8 @@ type change struct {
 	again func(context.Context) (plan.Plan, error)
 	// still is asked before every step whether the plan still applies; nil: the master is as certain as it was, and the same.
 	still func(context.Context, plan.Plan) error
+	// after is called when all is done, also when nothing was left to do; nil: nothing is.
+	after func(context.Context)
 	// undo is the plan that takes back what a stopped run has begun, false where there is none; nil: never.
 	undo func(stopped *plan.Stopped) (plan.Plan, bool)
 }
@@ -165,6 +167,9 @@ func (a *app) apply(ctx context.Context, command string, c change, o changeOpts)
 		if !todo {
 			fmt.Fprintf(a.err, "%s: nothing to do\n", c.plan.Name)
 		}
+		if c.after != nil && !o.dryRun {
+			c.after(ctx)
+		}
 		return leftOut(c)
 	}
 	chatty := a
@@ -196,6 +201,9 @@ func (a *app) apply(ctx context.Context, command string, c change, o changeOpts)
 	if errRun == nil {
 		for _, host := range slices.Sorted(maps.Keys(c.later)) {
 			fmt.Fprintf(a.err, "pgctl: hint: %s does not follow yet (%s): pgctl upmaster %s\n", host, c.later[host], host)
+		}
+		if c.after != nil {
+			c.after(ctx)
 		}
 	}
 	return cmp.Or(errRun, leftOut(c))

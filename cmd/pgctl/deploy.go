@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/deploy"
+	"github.com/pgctl/pgctl/pkg/failover"
 	"github.com/pgctl/pgctl/pkg/nodes"
 	"github.com/pgctl/pgctl/pkg/observe"
 	"github.com/pgctl/pgctl/pkg/plan"
@@ -31,6 +34,12 @@ func newDeployCmd(a *app) *cobra.Command {
 and supervisor's program pg_watcher to every host of the inventory: one host at a time, arbiters
 first, the master's host last, and the next one only when the watcher of this one reports. The
 authority is made on this host by the first deploy, and its key stays here.
+
+The watchers ask PostgreSQL as the role pgctl, which may look and nothing more, by peer
+authentication: deploy makes it on the master, and the system user of that name on every server.
+pg_hba.conf is left alone; where it does not let the role in, the watcher asks as pgctl does, and
+deploy says which line would help. deploy also leaves a first row in pgctl.epoch, by which true
+copies of the master are known.
 
 Run again, it does what is left, renews certificates that end soon, and brings a new version.
 A pg_watcher that is not pgctl's is left alone and the deployment refused (4) without
@@ -72,16 +81,32 @@ func (a *app) deploy(ctx context.Context, command string, opts deployOpts) error
 		return err
 	}
 	c := change{handlers: d.Handlers(), site: site, accept: opts.accept, still: a.sameHA(site, d.Here)}
+	o := deploy.Options{Rotate: opts.rotate, Accept: opts.accept, Nonce: token(26)}
+	if o.Master, err = failover.CertainMaster(snap, cluster.Diagnose(snap), nil); err != nil {
+		o.NoMaster = err.Error()
+	}
 	if opts.remove {
-		c.plan, c.left, err = d.PlanRemove(snap, seen)
+		c.plan, c.left, err = d.PlanRemove(snap, seen, o)
 	} else {
-		c.plan, c.left, err = d.Plan(snap, seen, deploy.Options{Rotate: opts.rotate, Accept: opts.accept})
+		c.plan, c.left, err = d.Plan(snap, seen, o)
+		c.after = func(ctx context.Context) { a.warnOfLogins(ctx, d, snap, c.left) }
 	}
 	if err != nil {
 		return err
 	}
 	c.lockOn = lockHosts(snap)
 	return a.apply(ctx, command, c, opts.changeOpts)
+}
+
+// warnOfLogins says where the watchers are not let in as their own role.
+func (a *app) warnOfLogins(ctx context.Context, d *deploy.Deployer, snap cluster.Snapshot, left map[string]string) {
+	servers := slices.DeleteFunc(lockHosts(snap), func(host string) bool { return left[host] != "" })
+	for _, w := range d.Warnings(ctx, servers) {
+		fmt.Fprintf(a.err, "pgctl: warning: %s\n", w.Message)
+		if w.Hint != "" {
+			fmt.Fprintf(a.err, "pgctl: hint: %s\n", w.Hint)
+		}
+	}
 }
 
 // deployer is ready to bring the program that runs, and the settings as they are here.
@@ -95,7 +120,7 @@ func (a *app) deployer(site *observe.Site) (*deploy.Deployer, error) {
 		return nil, err
 	}
 	d := &deploy.Deployer{
-		Hosts: site.Hosts, Timeout: a.timeout, Now: a.now, Here: here, Version: version,
+		Hosts: site.Hosts, Timeout: a.timeout, Now: a.now, Here: here, Version: version, Postgres: a.servers(site).Settings,
 		Note: func(host, message string) { fmt.Fprintf(a.err, "       %s: %s\n", host, message) },
 	}
 	d.SetBinary(binary)

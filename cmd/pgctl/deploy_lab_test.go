@@ -51,6 +51,10 @@ func deployStory(t *testing.T, spec lab.Spec) {
 	})
 	tell(t, always, "from nothing", func(t *testing.T) { deployFirst(t, r) })
 	tell(t, always, "nothing to do", func(t *testing.T) { deployAgain(t, r) })
+	tell(t, always, "a role for the watcher", func(t *testing.T) { watcherRole(t, r) })
+	tell(t, always, "pg_hba.conf without it", func(t *testing.T) { deployNoPeer(t, r) })
+	tell(t, inMatrix, "no connection left", func(t *testing.T) { deployFull(t, r) })
+	tell(t, inMatrix, "the role is gone", func(t *testing.T) { deployRoleGone(t, r) })
 	tell(t, inMatrix, "settings", func(t *testing.T) { deploySettings(t, r) })
 	tell(t, inMatrix, "upgrade", func(t *testing.T) { deployUpgrade(t, r) })
 	tell(t, inMatrix, "rotate certificates", func(t *testing.T) { deployRotate(t, r) })
@@ -83,6 +87,9 @@ func deployed(t *testing.T, r *lab.Region) string {
 		fmt.Fprintln(&all, h.Name(), shell(t, h, `find /etc/pgctl /etc/supervisor /usr/local/bin /var/lib/pgctl /var/log/pgctl -not -name '*.log' -printf '%p %m %u %T@ ' -type f -exec sha256sum {} \; -o -printf '%p\n' 2>/dev/null | sort
 ls /var/run | grep pg_watcher; pgrep -a -x pgctl | grep -v deploy; pgrep -x supervisord; pgrep -o -x postgres; true`))
 	}
+	for _, h := range r.Servers() {
+		fmt.Fprintln(&all, h.Name(), inPostgres(t, h))
+	}
 	return all.String()
 }
 
@@ -97,6 +104,10 @@ func deploys(t *testing.T, r *lab.Region, args ...string) lab.Result {
 }
 
 func deployFirst(t *testing.T, r *lab.Region) {
+	var lines []string
+	for _, h := range r.Servers() {
+		lines = append(lines, hba(t, h))
+	}
 	const sampler = `setsid sh -c 'for i in $(seq 600); do ps axww -o args; sleep 0.05; done' >/tmp/ps.txt 2>/dev/null </dev/null & echo $!`
 	samplers := map[string]string{}
 	for _, h := range r.Hosts() {
@@ -146,6 +157,11 @@ func deployFirst(t *testing.T, r *lab.Region) {
 	}
 	modes(t, r)
 	certificates(t, r)
+	for i, h := range r.Servers() {
+		if hba(t, h) != lines[i] {
+			t.Errorf("%s: pg_hba.conf was changed", h.Name())
+		}
+	}
 	settles(t, r, []string{})
 	watcherColumns(t, r)
 }
@@ -468,6 +484,7 @@ func deployRemove(t *testing.T, r *lab.Region) {
 	if out := pgctl(t, r, "deploy", "--remove"); out.Exit != exitDone || strings.Contains(out.Stdout, "waiting") {
 		t.Errorf("again: %+v", out)
 	}
+	roleRemoved(t, r)
 	settles(t, r, []string{})
 }
 

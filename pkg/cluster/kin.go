@@ -1,6 +1,10 @@
 package cluster
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
 
 // Kin is how a server's history stands to the master's, as far as files and rows tell.
 //
@@ -65,9 +69,8 @@ func (srv *Server) KinTo(master *Server, own, theirs []Epoch) Kin {
 	if srv.wroteTo(master) && k.Unproven == "" {
 		k.Unproven = fmt.Sprintf("it ran as master on timeline %d, as %s does: both may have written to it", k.Fork.Parent, master.Host)
 	}
-	if why := Contradicts(own, theirs, srv.position()); why != "" && k.Diverged == "" {
-		k.Diverged = why
-	}
+	diverged, unproven := contradicts(own, theirs, master.SQL.InRecovery)
+	k.Diverged, k.Unproven = cmp.Or(k.Diverged, diverged), cmp.Or(k.Unproven, unproven)
 	return k
 }
 
@@ -127,9 +130,9 @@ func (srv *Server) otherOpening(master *Server, t Timeline) string {
 	return ""
 }
 
-// unproven says why the server's timeline t is not proven to be the master's: neither a row of its epoch nor the WAL of its
-// beginning is on both. The row of a later epoch proves it too: it came over the stream of a master that had come through t. The first
-// timeline is opened once in a cluster's life; a timeline that it has not reached needs no proof.
+// unproven says why the server's timeline t is not proven to be the master's: neither a row of it nor the WAL of its
+// beginning is on both (Epoch says what a row proves). The row of a later timeline proves it too: it came over the stream of a master that
+// had come through t. The first timeline is opened once in a cluster's life; a timeline that it has not reached needs no proof.
 func (srv *Server) unproven(master *Server, t Timeline, own, theirs []Epoch) string {
 	reached, _ := srv.furthest()
 	if t == 1 || t > reached && len(srv.Data.Openings[t]) == 0 { // pg_control lags behind a promotion, a segment of t does not
@@ -139,20 +142,11 @@ func (srv *Server) unproven(master *Server, t Timeline, own, theirs []Epoch) str
 		return ""
 	}
 	for _, e := range own {
-		if e.Timeline >= t && contains(theirs, e) {
+		if e.Timeline >= t && slices.Contains(theirs, e) {
 			return ""
 		}
 	}
 	return fmt.Sprintf("that its timeline %d is the one of %s is not proven: the WAL of its beginning is gone, and a number proves nothing", t, master.Host)
-}
-
-func contains(rows []Epoch, e Epoch) bool {
-	for _, other := range rows {
-		if other == e {
-			return true
-		}
-	}
-	return false
 }
 
 // openings are the first records of timeline t on both.

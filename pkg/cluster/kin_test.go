@@ -26,9 +26,17 @@ func stopped(s *cluster.Server, t cluster.Timeline, position string) {
 	}
 }
 
+// bareCopy makes old a standby on the master's timeline 2, whose beginning neither has any more.
+func bareCopy(old, master *cluster.Server) {
+	stopped(old, 2, "0/5100000")
+	old.Data.Histories[2] = master.Data.Histories[2]
+}
+
 func TestKin(t *testing.T) {
 	row := cluster.Epoch{Epoch: 1, Master: "db2", Nonce: "n", Timeline: 2, Fork: lsn("0/5000100")}
 	later := cluster.Epoch{Epoch: 2, Master: "db2", Nonce: "o", Timeline: 3, Fork: lsn("0/5000100")}
+	first := cluster.Epoch{Epoch: 1, Master: "db1", Nonce: "l", Timeline: 1}
+	late := cluster.Epoch{Epoch: 2, Master: "db2", Nonce: "p", Timeline: 2, Fork: lsn("0/5000100")}
 	fork := func(t cluster.Timeline, at string) cluster.Fork { return cluster.Fork{Parent: t, At: lsn(at)} }
 	tests := []struct {
 		name               string
@@ -96,8 +104,42 @@ func TestKin(t *testing.T) {
 				stopped(old, 2, "0/5100000")
 				old.Data.Histories[2] = master.Data.Histories[2]
 			}, own: []cluster.Epoch{{Epoch: 1, Master: "db1", Nonce: "m", Timeline: 2, Fork: lsn("0/5000100")}}, theirs: []cluster.Epoch{row},
-			diverged: "its row of epoch 1 was written by another promotion", unproven: "not proven", fork: fork(2, "0/6000000"),
+			diverged: "its row of epoch 1 was written to another timeline 2", unproven: "not proven", fork: fork(2, "0/6000000"),
 		},
+		// rows that a deployment wrote, long after their timeline began: each server is past Fork
+		{name: "a late row, and a copy that has it", change: bareCopy, own: []cluster.Epoch{first, late}, theirs: []cluster.Epoch{first, late}, fork: fork(2, "0/6000000")},
+		{name: "a late row, and a copy that is behind it: as unproven as without the row", change: bareCopy, own: []cluster.Epoch{first}, theirs: []cluster.Epoch{first, late}, unproven: "the WAL of its beginning is gone", fork: fork(2, "0/6000000")},
+		{name: "a late row, and a copy that is behind it and has the beginning", change: func(old, master *cluster.Server) {
+			bareCopy(old, master)
+			opened(old, 'a')
+			opened(master, 'a')
+		}, own: []cluster.Epoch{first}, theirs: []cluster.Epoch{first, late}, fork: fork(2, "0/6000000")},
+		{name: "a late row, and a server without any row", change: bareCopy, theirs: []cluster.Epoch{late}, unproven: "the WAL of its beginning is gone", fork: fork(2, "0/6000000")},
+		{name: "a second row of one timeline does no harm to a copy that is behind it", change: bareCopy, own: []cluster.Epoch{row}, theirs: []cluster.Epoch{row, late}, fork: fork(2, "0/6000000")},
+		{name: "a late row, and a server that was promoted by hand to the same number", change: func(old, master *cluster.Server) {
+			bareCopy(old, master)
+			old.Data.State = "shut down"
+		}, own: []cluster.Epoch{first}, theirs: []cluster.Epoch{first, late}, unproven: "the WAL of its beginning is gone", fork: fork(2, "0/6000000")},
+		{
+			name: "promoted by hand to the same number, and signed there too", change: bareCopy,
+			own: []cluster.Epoch{first, {Epoch: 2, Master: "db1", Nonce: "m", Timeline: 2, Fork: lsn("0/5000100")}}, theirs: []cluster.Epoch{first, late},
+			diverged: "its row of epoch 2 was written to another timeline 2", unproven: "not proven", fork: fork(2, "0/6000000"),
+		},
+		{name: "started as a second master on the timeline of a row that it has", change: func(old, master *cluster.Server) {
+			bareCopy(old, master)
+			old.Data.State = "shut down"
+		}, own: []cluster.Epoch{late}, theirs: []cluster.Epoch{late}, unproven: "both may have written to it", fork: fork(2, "0/6000000")},
+		{name: "a late row that was lost: it was written past the position at which the master was promoted", change: bareCopy, own: []cluster.Epoch{first, late}, theirs: []cluster.Epoch{first}, diverged: "it has the row of db2 on timeline 2 (epoch 2), which the master lacks", unproven: "not proven", fork: fork(2, "0/6000000")},
+		{name: "a late row that a candidate, a standby itself, has not replayed yet", change: func(old, master *cluster.Server) {
+			bareCopy(old, master)
+			opened(old, 'a')
+			opened(master, 'a')
+			master.SQL.InRecovery = true
+		}, own: []cluster.Epoch{first, late}, theirs: []cluster.Epoch{first}, unproven: "lacks or has not replayed yet", fork: fork(2, "0/6000000")},
+		{name: "another row than a candidate has", change: func(old, master *cluster.Server) {
+			bareCopy(old, master)
+			master.SQL.InRecovery = true
+		}, own: []cluster.Epoch{row}, theirs: []cluster.Epoch{late}, diverged: "another timeline 2", unproven: "not proven", fork: fork(2, "0/6000000")},
 		{name: "it has the history of a timeline that it has not reached", change: func(old, master *cluster.Server) {
 			old.Data.Histories[2] = master.Data.Histories[2]
 		}, fork: fork(2, "0/6000000"), ownWAL: []cluster.Fork{fork(1, "0/5000100")}},

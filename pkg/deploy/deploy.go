@@ -9,6 +9,7 @@ import (
 
 	"github.com/pgctl/pgctl/pkg/nodes"
 	"github.com/pgctl/pgctl/pkg/plan"
+	"github.com/pgctl/pgctl/pkg/postgres"
 	"github.com/pgctl/pgctl/pkg/remote"
 )
 
@@ -20,9 +21,10 @@ type Deployer struct {
 	Hosts    func(name string) remote.Host
 	Timeout  time.Duration // for one question
 	Now      func() time.Time
-	Here     string      // the host that pgctl runs on and whose authority signs
-	Version  string      // of Binary
-	Settings *nodes.File // pgctl.yaml of Here; nil: it has none, and the hosts keep what they have
+	Here     string            // the host that pgctl runs on and whose authority signs
+	Version  string            // of Binary
+	Settings *nodes.File       // pgctl.yaml of Here; nil: it has none, and the hosts keep what they have
+	Postgres postgres.Settings // how pgctl itself enters a server
 	Note     func(host, message string)
 
 	binary []byte
@@ -94,6 +96,11 @@ func (d *Deployer) Handlers() map[string]plan.Handler {
 		verbBinary:      handler{d, []string{"binary"}, plain(binaryMissing), d.sendBinary},
 		verbSettings:    handler{d, []string{"settings"}, d.settingsMissing, d.sendSettings},
 		verbCertificate: handler{d, []string{"tls"}, d.certificateMissing, d.certify},
+		verbUser:        handler{d, []string{"user"}, plain(userMissing), d.makeUser},
+		verbRole:        sqlHandler{d, roleMissing, makeRole},
+		verbSign:        sqlHandler{d, unsigned, signTimeline},
+		verbDropRole:    sqlHandler{d, roleLeft, dropRole},
+		verbDropUser:    handler{d, []string{"user"}, plain(userLeft), d.dropUser},
 		verbProgram:     handler{d, []string{"program", "reports"}, plain(programMissing), d.startProgram},
 		verbStop:        handler{d, []string{"program", "reports"}, plain(programLeft), d.stopProgram},
 		verbClear:       handler{d, []string{"binary", "tls"}, plain(d.filesLeft), d.clear},

@@ -33,6 +33,7 @@ for part; do
   folders)
     for folder in /etc/pgctl /etc/pgctl/tls /var/lib/pgctl /var/log/pgctl; do mode "$folder"; done
     ;;
+  user) ! line=$(getent passwd pgctl) || echo "user $line" ;;
   settings) file settings /etc/pgctl/pgctl.yaml ;;
   tls)
     file ca /etc/pgctl/tls/ca.crt

@@ -9,6 +9,7 @@ import (
 	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/nodes"
 	"github.com/pgctl/pgctl/pkg/plan"
+	"github.com/pgctl/pgctl/pkg/postgres"
 )
 
 // Where things lie on a node.
@@ -28,10 +29,15 @@ const (
 	verbBinary      = "deploy.binary"
 	verbSettings    = "deploy.settings"
 	verbCertificate = "deploy.certificate"
+	verbUser        = "deploy.user"
+	verbRole        = "deploy.role"
+	verbSign        = "deploy.sign"
 	verbProgram     = "deploy.program"
 	verbStop        = "deploy.stop"
 	verbClear       = "deploy.clear"
 	verbRestore     = "deploy.restore"
+	verbDropRole    = "deploy.drop_role"
+	verbDropUser    = "deploy.drop_user"
 )
 
 // RiskReplaceWatcher is accepted by --accept=replace-watcher: a pg_watcher that is not pgctl's is stopped and replaced.
@@ -41,6 +47,10 @@ const RiskReplaceWatcher = "replace-watcher"
 type Options struct {
 	Rotate bool
 	Accept []string
+
+	Master   *cluster.Server // who is master for certain; nil: nobody is
+	NoMaster string          // why
+	Nonce    string          // of the row of the master's timeline
 }
 
 // What a host is to the quorum, in its certificate too.
@@ -134,9 +144,14 @@ func (d *Deployer) Plan(snap cluster.Snapshot, seen map[string]*Seen, o Options)
 	if o.Rotate {
 		rotated = d.Now().UTC().Format(time.RFC3339)
 	}
+	before, after := d.roleSteps(o, left)
 	for i, n := range all {
+		if n.role == roleServer {
+			p.Steps, before = append(p.Steps, before...), nil
+		}
 		p.Steps = append(p.Steps, d.hostSteps(n, rotated, meanwhile(snap.HA, i == len(all)-1))...)
 	}
+	p.Steps = append(p.Steps, append(before, after...)...)
 	return p, left, nil
 }
 
@@ -169,8 +184,11 @@ func (d *Deployer) hostSteps(n node, rotated, why string) []plan.Step {
 	if d.Settings != nil {
 		steps = append(steps, step(verbSettings, "give it the settings of "+d.Here+" in "+settingsPath, "", nil))
 	}
+	steps = append(steps, step(verbCertificate, text, "", certificate))
+	if n.role == roleServer && !d.ownLogin() {
+		steps = append(steps, step(verbUser, "make the system user "+postgres.WatcherRole+", without a shell, a home or a password", "peer authentication lets it in as the role of that name", nil))
+	}
 	return append(steps,
-		step(verbCertificate, text, "", certificate),
 		step(verbProgram, "run pgctl watch as supervisor's program pg_watcher, and see that it reports", why, map[string]string{"sha256": d.sum}))
 }
 
@@ -236,41 +254,6 @@ func (d definition) risks(host string, accept []string) []cluster.Risk {
 		Name: RiskReplaceWatcher, Hint: "it would be stopped on every host, its configuration kept, and put back by pgctl deploy --remove",
 		Evidence: fmt.Sprintf("%s has a pg_watcher that is not pgctl's: %s runs %q", host, d.path, cluster.Printable(d.command)),
 	}}
-}
-
-// PlanRemove plans the removal. It is refused while the watchers are to act.
-func (d *Deployer) PlanRemove(snap cluster.Snapshot, seen map[string]*Seen) (plan.Plan, map[string]string, error) {
-	if snap.HA == nodes.HAEnabled {
-		return plan.Plan{}, nil, refuse("automatic failover is on (inactive_failover is 0 in every zone): without watchers nothing would do it", "pgctl disable-ha")
-	}
-	all := region(snap, seen)
-	left := map[string]string{}
-	p := plan.Plan{Name: "deploy --remove", Facts: map[string]string{"ha": string(snap.HA)}}
-	for _, n := range all {
-		if n.why != "" {
-			left[n.host] = n.why
-			continue
-		}
-		p.Steps = append(p.Steps,
-			plan.Step{ID: n.host + "/" + verbStop, Verb: verbStop, Host: n.host, Text: "stop pgctl's pg_watcher, and remove it from supervisor with its status files", Why: meanwhile(snap.HA, false)},
-			plan.Step{ID: n.host + "/" + verbClear, Verb: verbClear, Host: n.host, Text: d.clearText(n.host)})
-	}
-	for _, n := range all {
-		if n.why == "" && n.seen.facts.has("kept") {
-			p.Steps = append(p.Steps, plan.Step{
-				ID: n.host + "/" + verbRestore, Verb: verbRestore, Host: n.host, Text: "put the pg_watcher that was there before back, and start it if it ran",
-				Why: "when pgctl's has stopped on every host",
-			})
-		}
-	}
-	return p, left, nil
-}
-
-func (d *Deployer) clearText(host string) string {
-	if host == d.Here {
-		return "remove its own key and certificate; the authority and pgctl stay on this host"
-	}
-	return "remove its keys, certificates and " + binaryPath
 }
 
 func refuse(evidence, hint string) error {

@@ -33,6 +33,11 @@ func site() (cluster.Snapshot, map[string]*Seen) {
 	return snap, seen
 }
 
+// certain is db1 as the certain master.
+func certain() *cluster.Server {
+	return &cluster.Server{Common: cluster.Common{Host: "db1"}, SQL: &cluster.Instance{Timeline: 1}, Data: &cluster.DataDir{Path: "/data"}}
+}
+
 // define puts a pg_watcher on a host.
 func define(seen map[string]*Seen, host, path, text string) {
 	seen[host].facts["definition"] = []string{base64.StdEncoding.EncodeToString([]byte(text)) + " " + path}
@@ -86,6 +91,7 @@ func TestPlan(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			snap, seen := site()
 			d := newDeployer()
+			tt.opts.Master = certain()
 			tt.change(world{&snap, seen, d})
 			p, left, err := d.Plan(snap, seen, tt.opts)
 			if tt.refused != "" {
@@ -126,7 +132,7 @@ func TestPlanSteps(t *testing.T) {
 	seen["arb1"].facts["kept"] = []string{"yes"} // replaced by a run that was cut off
 	d := newDeployer()
 	d.Settings = &nodes.File{Path: settingsPath}
-	p, _, err := d.Plan(snap, seen, Options{Rotate: true, Accept: []string{RiskReplaceWatcher}})
+	p, _, err := d.Plan(snap, seen, Options{Rotate: true, Accept: []string{RiskReplaceWatcher}, Master: certain()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,6 +152,54 @@ func TestPlanSteps(t *testing.T) {
 	}
 	if p.Facts["ha"] != "disabled" || p.Facts["version"] != "1.2" {
 		t.Errorf("%v", p.Facts)
+	}
+}
+
+// TestPlanRole: the role is made on the master before the first server's watcher starts, the row comes last, and only where the master is certain.
+func TestPlanRole(t *testing.T) {
+	const both = "the role pgctl and the row of the timeline"
+	tests := []struct {
+		name               string
+		settings           string // pgctl.yaml
+		noMaster           bool
+		role, users, signs string // hosts
+		left               string // what
+	}{
+		{name: "a master", role: "db1", users: "db2 db1", signs: "db1"},
+		{name: "no certain master", noMaster: true, users: "db2 db1", left: both},
+		{name: "settings that name no login", settings: "postgres:\n  port: 5433\n", role: "db1", users: "db2 db1", signs: "db1"},
+		{name: "a role of the site's own", settings: "postgres:\n  user: monitor\n", signs: "db1"},
+		{name: "a user of the site's own", settings: "postgres:\n  os_user: pgsql\n", signs: "db1"},
+		{name: "a role of the site's own, and no certain master", settings: "postgres:\n  user: monitor\n", noMaster: true, left: "the row of the timeline"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			snap, seen := site()
+			d, o := newDeployer(), Options{Nonce: "n", NoMaster: "db2 is out of reach"}
+			if tt.settings != "" {
+				d.Settings = &nodes.File{Path: settingsPath, Data: []byte(tt.settings)}
+			}
+			if !tt.noMaster {
+				o.Master = certain()
+			}
+			p, left, err := d.Plan(snap, seen, o)
+			if err != nil || hostsOf(p, verbRole) != tt.role || hostsOf(p, verbUser) != tt.users || hostsOf(p, verbSign) != tt.signs || hostsOf(p, verbProgram) != "arb1 pool2 db2 db1" {
+				t.Errorf("role %q, users %q, row %q, %v", hostsOf(p, verbRole), hostsOf(p, verbUser), hostsOf(p, verbSign), err)
+			}
+			if (tt.left == "") != (len(left) == 0) || tt.left != "" && left[tt.left] != "db2 is out of reach" {
+				t.Errorf("left out: %v", left)
+			}
+			at := func(id string) int { return slices.IndexFunc(p.Steps, func(s plan.Step) bool { return s.ID == id }) }
+			if role := at("db1/" + verbRole); role > at("db2/"+verbProgram) || role >= 0 && role < at("pool2/"+verbProgram) {
+				t.Errorf("the role is step %d", role)
+			}
+			if s := p.Steps[len(p.Steps)-1]; !tt.noMaster && (s.Verb != verbSign || s.Args["data_dir"] != "/data" || s.Args["nonce"] != "n") {
+				t.Errorf("the last step: %+v", s)
+			}
+			if err := p.Check(d.Handlers()); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
@@ -177,16 +231,22 @@ func TestPlanRemove(t *testing.T) {
 	seen["db2"].facts["kept"] = []string{"yes"}
 	snap.Arbiters[0].Unreachable = &cluster.Failure{Message: "no answer"}
 	d := newDeployer()
-	p, left, err := d.PlanRemove(snap, seen)
-	if err != nil || left["arb1"] != "no answer" || hostsOf(p, verbStop) != "pool2 db2 db1" || hostsOf(p, verbRestore) != "db2" || p.Steps[len(p.Steps)-1].Verb != verbRestore {
+	p, left, err := d.PlanRemove(snap, seen, Options{Master: certain()})
+	if err != nil || len(left) != 1 || left["arb1"] != "no answer" || hostsOf(p, verbDropRole) != "db1" || hostsOf(p, verbDropUser) != "db2 db1" || hostsOf(p, verbStop) != "pool2 db2 db1" || hostsOf(p, verbRestore) != "db2" || p.Steps[len(p.Steps)-1].Verb != verbRestore {
 		t.Errorf("%+v, %v, %v", p, left, err)
 	}
 	if err := p.Check(d.Handlers()); err != nil {
 		t.Error(err)
 	}
+	if at := func(id string) int { return slices.IndexFunc(p.Steps, func(s plan.Step) bool { return s.ID == id }) }; at("db1/"+verbDropRole) < at("db1/"+verbClear) || at("db2/"+verbDropUser) < at("db1/"+verbDropRole) {
+		t.Errorf("the role and the users go while a watcher may ask: %+v", p.Steps)
+	}
+	if p, left, _ := d.PlanRemove(snap, seen, Options{NoMaster: "db1 and db2 are"}); left["the role pgctl"] != "db1 and db2 are" || hostsOf(p, verbDropRole) != "" || hostsOf(p, verbDropUser) != "db2 db1" {
+		t.Errorf("without a master: %v, %+v", left, p.Steps)
+	}
 	snap.HA = nodes.HAEnabled
 	var refusal *cluster.Refusal
-	if _, _, err := d.PlanRemove(snap, seen); !errors.As(err, &refusal) || refusal.Risks[0].Hint != "pgctl disable-ha" {
+	if _, _, err := d.PlanRemove(snap, seen, Options{}); !errors.As(err, &refusal) || refusal.Risks[0].Hint != "pgctl disable-ha" {
 		t.Errorf("failover is on: %v", err)
 	}
 }

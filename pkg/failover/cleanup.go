@@ -18,7 +18,7 @@ const verbAsideRemove = "aside.remove"
 // only other copy of what a server had: it stays until the server is the master, or streams from its upstream. Servers of which that is
 // not so, or not known, are left out with the reason. now is for the age that a step tells.
 func Cleanup(snap cluster.Snapshot, d cluster.Diagnosis, hosts []string, before, now time.Time, accept []string) (p plan.Plan, left map[string]string, err error) {
-	master, err := certainMaster(snap, d, accept)
+	master, err := CertainMaster(snap, d, accept)
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}

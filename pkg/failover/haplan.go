@@ -215,7 +215,7 @@ func MayEnableHA(snap cluster.Snapshot, d cluster.Diagnosis) (map[string]string,
 	if len(refusal.Risks) > 0 {
 		return nil, refusal
 	}
-	master, err := certainMaster(snap, d, nil)
+	master, err := CertainMaster(snap, d, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ func PoolSync(snap cluster.Snapshot, d cluster.Diagnosis, s pgpool.Settings, acc
 			Evidence: "this is a 9.x site: its pools name both servers and do the failover themselves",
 		}}}
 	}
-	master, err := certainMaster(snap, d, accept)
+	master, err := CertainMaster(snap, d, accept)
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}
@@ -60,7 +60,7 @@ func facts(master *cluster.Server) map[string]string {
 
 // StillMaster is the guard of a plan: the master is as certain now as it was, and the same.
 func StillMaster(snap cluster.Snapshot, p plan.Plan, accept []string) error {
-	master, err := certainMaster(snap, cluster.Diagnose(snap), accept)
+	master, err := CertainMaster(snap, cluster.Diagnose(snap), accept)
 	if err != nil {
 		return err
 	}
@@ -70,10 +70,10 @@ func StillMaster(snap cluster.Snapshot, p plan.Plan, accept []string) error {
 	return nil
 }
 
-// certainMaster is the one server that answers as master, when no other server can be one too: every other one answered as a
+// CertainMaster is the one server that answers as master, when no other server can be one too: every other one answered as a
 // standby, or its host answered and its PostgreSQL does not run. accept names the risks that the operator takes. A refusal
 // names every reason at once.
-func certainMaster(snap cluster.Snapshot, d cluster.Diagnosis, accept []string) (*cluster.Server, error) {
+func CertainMaster(snap cluster.Snapshot, d cluster.Diagnosis, accept []string) (*cluster.Server, error) {
 	refusal := &cluster.Refusal{}
 	add := func(name, hint, format string, args ...any) {
 		if name == "" || !slices.Contains(accept, name) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -235,44 +234,29 @@ func (h *Servers) probe(ctx context.Context, s plan.Step) (*cluster.Instance, er
 	return h.server(s).Probe(ctx)
 }
 
-// isSigned: its data has a row of its present timeline, and its files keep that row.
+// isSigned: its data has a row of its present timeline, and its files keep it.
 func (h *Servers) isSigned(ctx context.Context, s plan.Step) (bool, error) {
 	ctx, cancel := h.ask(ctx)
 	defer cancel()
-	server := h.server(s)
-	in, err := server.Probe(ctx)
+	in, err := h.server(s).Probe(ctx)
 	if err != nil || in.InRecovery {
 		return seen(false, err)
 	}
-	rows, err := server.Epochs(ctx)
-	if err != nil {
-		return no(err)
+	reason, err := h.server(s).Signed(ctx, in.Timeline)
+	if reason != nil {
+		return no(reason)
 	}
-	facts, err := server.Facts(ctx)
-	if err != nil || facts.Data == nil {
-		return seen(false, err)
-	}
-	return slices.ContainsFunc(rows, func(row cluster.Epoch) bool {
-		return row.Timeline == in.Timeline && row.Master == s.Host && slices.Contains(facts.Data.Epochs, row)
-	}), nil
+	return seen(err == nil, err)
 }
 
 func (h *Servers) sign(ctx context.Context, s plan.Step) error {
 	ctx, cancel := h.ask(ctx)
 	defer cancel()
-	server := h.server(s)
-	in, err := server.Probe(ctx)
+	in, err := h.server(s).Probe(ctx)
 	if err != nil {
 		return err
 	}
-	if err := server.SignEpoch(ctx, s.Args["data_dir"], s.Args["nonce"], in.Timeline); err != nil {
-		return err
-	}
-	facts, err := server.Facts(ctx)
-	if err != nil || facts.Data == nil {
-		return errors.Join(errors.New("its files do not say which cluster it is"), err)
-	}
-	return server.KeepEpochs(ctx, s.Args["data_dir"], facts.Data.SystemID)
+	return h.server(s).SignEpoch(ctx, s.Args["data_dir"], s.Args["nonce"], in.Timeline)
 }
 
 // isRestored: it is master, and will be after its next start.

@@ -21,7 +21,7 @@ func Unsync(snap cluster.Snapshot, d cluster.Diagnosis, host string, accept []st
 	if find(&snap, host) == nil {
 		no.add("", "pgctl overview shows the servers", "the inventory has no server %s", host)
 	}
-	if _, err := certainMaster(snap, d, accept); err != nil {
+	if _, err := CertainMaster(snap, d, accept); err != nil {
 		no.join(err)
 	}
 	master := find(&snap, d.Master)

@@ -94,7 +94,7 @@ pg_locate "$1" "$2" || { echo "$pgwhy" >&2; exit 1; }
 command -v perl >/dev/null || { echo "perl is not installed on this host (Debian: perl-base)" >&2; exit 1; }
 [ -n "$pgpid" ] || { echo "PostgreSQL is not running: no postmaster.pid in $pgdata" >&2; exit 1; }
 case $pglisten in '' | '*' | 0.0.0.0 | localhost | *:*) pglisten=127.0.0.1 ;; esac
-[ "$4" = tcp ] || { [ -n "$pgsock" ] || { echo "` + noSocket + `" >&2; exit 1; }; pglisten=$pgsock; }
+[ "$4" = tcp ] || { [ -n "$pgsock" ] || { echo "` + noSocket + `" >&2; exit 77; }; pglisten=$pgsock; }
 exec perl -e "$5" "$3" "$4" "$pglisten" "$pgport"`
 	return s.host.Pipe(ctx, remote.Script(script, s.settings.DataDir, s.settings.PortText(), s.settings.osUser(), family, relayProgram))
 }

@@ -186,6 +186,9 @@ func TestRelayFailures(t *testing.T) {
 			continue // only root changes the user
 		}
 		_, err := On(local, tt.settings).Connect(t.Context())
+		if noLogin(err) != (tt.settings.OSUser == "no-such-user") {
+			t.Errorf("%+v: told apart wrongly: %v", tt.settings, err)
+		}
 		if err == nil || errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%+v: %v", tt.settings, err)
 			continue

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
+	"strconv"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/remote"
@@ -33,13 +35,20 @@ type keptEpoch struct {
 	Fork     string           `json:"fork"`
 }
 
-// KeepEpochs writes the rows that the running server has beside its data.
-func (s *Server) KeepEpochs(ctx context.Context, dataDir string, systemID uint64) error {
+// keepEpochs writes the rows that the running server has beside its data.
+func (s *Server) keepEpochs(ctx context.Context, dataDir string) error {
 	rows, err := s.Epochs(ctx)
 	if err != nil {
 		return err
 	}
-	kept := epochsKept{SystemID: systemID, Rows: []keptEpoch{}}
+	id, err := s.scalar(ctx, "SELECT system_identifier FROM pg_control_system()")
+	if err != nil {
+		return err
+	}
+	kept := epochsKept{Rows: []keptEpoch{}}
+	if kept.SystemID, err = strconv.ParseUint(id, 10, 64); err != nil {
+		return fmt.Errorf("%s: its system identifier is %q: %w", s.host.Name(), id, err)
+	}
 	for _, e := range rows[max(0, len(rows)-keptEpochs):] {
 		kept.Rows = append(kept.Rows, keptEpoch{e.Epoch, e.Master, e.Nonce, e.Timeline, e.Fork.String()})
 	}
@@ -50,6 +59,26 @@ func (s *Server) KeepEpochs(ctx context.Context, dataDir string, systemID uint64
 	options := remote.WriteOptions{Mode: 0o600, Owner: s.owner()}
 	_, err = remote.WriteFile(ctx, s.host, path.Join(dataDir, epochFile), append(text, '\n'), options)
 	return err
+}
+
+// Signed says why the running server's timeline counts as not signed: it has no row of it, or its files do not keep that row. nil: it is signed.
+func (s *Server) Signed(ctx context.Context, timeline cluster.Timeline) (reason, err error) {
+	rows, err := s.Epochs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	at := slices.IndexFunc(rows, func(e cluster.Epoch) bool { return e.Timeline == timeline })
+	if at < 0 {
+		return fmt.Errorf("pgctl.epoch has no row of timeline %d", timeline), nil
+	}
+	facts, err := s.Facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if facts.Data == nil || !slices.Contains(facts.Data.Epochs, rows[at]) {
+		return fmt.Errorf("%s does not keep the row of timeline %d", epochFile, timeline), nil
+	}
+	return nil, nil
 }
 
 // epochs takes the rows of the file; of another cluster's file it takes none.

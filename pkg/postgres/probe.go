@@ -32,6 +32,10 @@ func (s *Server) Probe(ctx context.Context) (*cluster.Instance, error) {
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	return probeOn(ctx, conn)
+}
+
+func probeOn(ctx context.Context, conn *pgconn.PgConn) (*cluster.Instance, error) {
 	instance, err := probe(ctx, conn)
 	if errors.Is(err, ErrRoleChanged) {
 		instance, err = probe(ctx, conn)

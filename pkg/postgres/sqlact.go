@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"strconv"
 	"strings"
 
@@ -177,67 +176,4 @@ func parseSize(text string) (uint64, error) {
 		n <<= 30
 	}
 	return n, err
-}
-
-const makeEpochs = `SET synchronous_commit = local;
-CREATE SCHEMA IF NOT EXISTS pgctl;
-CREATE TABLE IF NOT EXISTS pgctl.epoch (epoch bigint PRIMARY KEY, master text NOT NULL, nonce text NOT NULL, timeline bigint NOT NULL,
-  fork_lsn pg_lsn NOT NULL, made timestamptz NOT NULL DEFAULT now())`
-
-// SignEpoch leaves the row that tells this promotion from every other one. It does not wait for a standby: names that match nobody
-// yet would hold it for ever, and a row that is lost only makes copies unproven. Where the row is there already, nothing is done.
-func (s *Server) SignEpoch(ctx context.Context, dataDir, nonce string, timeline cluster.Timeline) error {
-	history, err := remote.ReadFile(ctx, s.host, path.Join(dataDir, "pg_wal", fmt.Sprintf("%08X.history", uint32(timeline))))
-	if err != nil {
-		return err
-	}
-	lines := strings.Fields(strings.TrimSpace(lastLine(string(history))))
-	if len(lines) < 2 {
-		return fmt.Errorf("%s: the history of timeline %d does not say where it began", s.host.Name(), timeline)
-	}
-	conn, err := s.Connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	if err := conn.Exec(ctx, makeEpochs).Close(); err != nil {
-		return err
-	}
-	_, err = queryOn(ctx, conn, `INSERT INTO pgctl.epoch (epoch, master, nonce, timeline, fork_lsn)
-SELECT coalesce(max(epoch), 0) + 1, $1, $2, $3::bigint, $4::pg_lsn FROM pgctl.epoch
-HAVING NOT coalesce(bool_or(timeline = $3::bigint AND fork_lsn = $4::pg_lsn), false)`, s.host.Name(), nonce, strconv.Itoa(int(timeline)), lines[1])
-	return err
-}
-
-func lastLine(text string) string {
-	last := ""
-	for line := range strings.Lines(text) {
-		if fields := strings.Fields(line); len(fields) > 1 && !strings.HasPrefix(fields[0], "#") {
-			last = line
-		}
-	}
-	return last
-}
-
-// Epochs are the rows of the promotions that the server knows of, in their order; none where no pgctl has promoted a server yet.
-func (s *Server) Epochs(ctx context.Context) ([]cluster.Epoch, error) {
-	there, err := s.scalar(ctx, "SELECT to_regclass('pgctl.epoch') IS NOT NULL")
-	if err != nil || there != "t" {
-		return nil, err
-	}
-	rows, err := s.query(ctx, "SELECT epoch, master, nonce, timeline, fork_lsn FROM pgctl.epoch ORDER BY epoch")
-	if err != nil {
-		return nil, err
-	}
-	var all []cluster.Epoch
-	for _, row := range rows {
-		epoch, err1 := strconv.ParseInt(row[0], 10, 64)
-		timeline, err2 := parseTimeline(row[3], 10)
-		fork, err3 := cluster.ParseLSN(row[4])
-		if err := errors.Join(err1, err2, err3); err != nil {
-			return nil, fmt.Errorf("%s: cannot read pgctl.epoch: %w", s.host.Name(), err)
-		}
-		all = append(all, cluster.Epoch{Epoch: epoch, Master: row[1], Nonce: row[2], Timeline: timeline, Fork: fork})
-	}
-	return all, nil
 }

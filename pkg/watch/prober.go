@@ -6,8 +6,6 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"github.com/pgctl/pgctl/pkg/cluster"
 )
 
 // probeLimit ends a question that PostgreSQL does not answer; patience is how long an answer may be on its way before its
@@ -19,7 +17,7 @@ const (
 
 // prober asks PostgreSQL, one question at a time.
 type prober struct {
-	ask func(context.Context) (*cluster.Instance, error)
+	ask func(context.Context) (answer, error)
 	now func() time.Time
 
 	mu    sync.Mutex
@@ -29,9 +27,9 @@ type prober struct {
 
 // sight is what is known of PostgreSQL.
 type sight struct {
-	since    time.Time         // of the last answer; before the first: of the first question
-	instance *cluster.Instance // the last answer; nil: none yet
-	err      error             // why the last question had no answer; nil: it had, or none was asked
+	since  time.Time // of the last answer; before the first: of the first question
+	answer           // the last one; its instance is nil: none yet
+	err    error     // why the last question had no answer; nil: it had, or none was asked
 }
 
 // start asks, unless a question is still on its way. It does not wait.
@@ -48,17 +46,17 @@ func (p *prober) start(ctx context.Context) {
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, probeLimit)
 		defer cancel()
-		instance, err := p.ask(ctx)
-		p.note(instance, err)
+		a, err := p.ask(ctx)
+		p.note(a, err)
 	}()
 }
 
-func (p *prober) note(instance *cluster.Instance, err error) {
+func (p *prober) note(a answer, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.asked, p.seen.err = false, err
 	if err == nil {
-		p.seen.instance, p.seen.since = instance, p.now()
+		p.seen.answer, p.seen.since = a, p.now()
 	}
 }
 

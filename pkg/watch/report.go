@@ -58,6 +58,8 @@ type Node struct {
 	Upstream *string  `json:"upstream"`
 	Age      *float64 `json:"age_seconds"` // of the answer that all this is from
 	Error    *string  `json:"error"`       // why the last question had no answer
+	AskedAs  *string  `json:"asked_as"`    // the role in PostgreSQL that asked for it
+	Fallback *string  `json:"fallback"`    // why that was not the watcher's own, which may look and nothing more; null: it was
 }
 
 // monitor fills in PGMonitor.
@@ -116,6 +118,10 @@ func (n *Node) server(host string, s postgres.Settings, now time.Time, seen sigh
 		return
 	}
 	n.Age = new(max(0, now.Sub(seen.since)).Round(time.Millisecond).Seconds())
+	n.AskedAs = new(seen.role)
+	if seen.instead != "" {
+		n.Fallback = new(seen.instead)
+	}
 	n.Version, n.Timeline, n.LSN = new(in.Version), new(int(in.Timeline)), new(in.Position.String())
 	if seen.err == nil && now.Sub(seen.since) <= patience {
 		n.Role = string(cluster.RoleMaster)
@@ -126,6 +132,17 @@ func (n *Node) server(host string, s postgres.Settings, now time.Time, seen sigh
 	if in.Receiver != nil && in.Receiver.SenderHost != "" {
 		n.Upstream = new(in.Receiver.SenderHost)
 	}
+}
+
+// asked is for the log: as whom, and why not as itself.
+func (n *Node) asked() string {
+	switch {
+	case n.AskedAs == nil:
+		return ""
+	case n.Fallback == nil:
+		return "as " + *n.AskedAs
+	}
+	return "as " + *n.AskedAs + ": " + *n.Fallback
 }
 
 // serverStatus is a server in one sentence, which stays the same as long as the server does.

@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/postgres"
 	"github.com/pgctl/pgctl/pkg/remote"
 )
@@ -77,10 +76,9 @@ func Run(ctx context.Context, o Options) error {
 }
 
 func newWatcher(o Options) *watcher {
-	server := postgres.On(o.Local, o.Postgres)
 	return &watcher{
 		Options: o, pid: os.Getpid(), config: &config{path: o.ServerYAML}, told: map[string]string{},
-		probe: &prober{ask: func(ctx context.Context) (*cluster.Instance, error) { return server.Probe(ctx) }, now: o.Now},
+		probe: &prober{ask: newLogin(o).ask, now: o.Now},
 	}
 }
 
@@ -97,6 +95,7 @@ func (w *watcher) round(ctx context.Context) {
 	w.tell("monitor", m.Status)
 	w.tell("node", n.Status)
 	w.tell("role", n.Role)
+	w.tell("asked", n.asked())
 	w.tell("files", problem(errors.Join(w.write("PGMonitor", m), w.write("PGNode", n))))
 }
 

@@ -23,16 +23,16 @@ func TestServerStatus(t *testing.T) {
 		seen         sight
 		status, role string
 	}{
-		{"a master", sight{since: now, instance: &cluster.Instance{}}, "active", "master"},
-		{"a standby", sight{since: now, instance: streaming}, "available", "standby"},
+		{"a master", sight{since: now, answer: answer{instance: &cluster.Instance{}}}, "active", "master"},
+		{"a standby", sight{since: now, answer: answer{instance: streaming}}, "available", "standby"},
 		{"not asked yet", sight{since: now}, "PostgreSQL has not answered yet", "unknown"},
-		{"an answer that is on its way", sight{since: now.Add(-patience), instance: &cluster.Instance{}}, "active", "master"},
-		{"no answer for long", sight{since: now.Add(-patience - 1), instance: &cluster.Instance{}}, "PostgreSQL gives no answer", "unknown"},
-		{"the question timed out", sight{since: now, instance: streaming, err: context.DeadlineExceeded}, "PostgreSQL gives no answer", "unknown"},
-		{"it says no", sight{since: now, instance: streaming, err: errors.New("db2: no")}, "PostgreSQL cannot be asked: db2: no", "unknown"},
-		{"no receiver", sight{since: now, instance: &cluster.Instance{InRecovery: true}}, "the standby receives nothing: it has no WAL receiver", "standby"},
-		{"a receiver that waits", sight{since: now, instance: &cluster.Instance{InRecovery: true, Receiver: &cluster.Receiver{Status: "waiting"}}}, "the standby does not stream: its receiver is waiting", "standby"},
-		{"paused", sight{since: now, instance: &cluster.Instance{InRecovery: true, Paused: true, Receiver: streaming.Receiver}}, "replay is paused", "standby"},
+		{"an answer that is on its way", sight{since: now.Add(-patience), answer: answer{instance: &cluster.Instance{}}}, "active", "master"},
+		{"no answer for long", sight{since: now.Add(-patience - 1), answer: answer{instance: &cluster.Instance{}}}, "PostgreSQL gives no answer", "unknown"},
+		{"the question timed out", sight{since: now, answer: answer{instance: streaming}, err: context.DeadlineExceeded}, "PostgreSQL gives no answer", "unknown"},
+		{"it says no", sight{since: now, answer: answer{instance: streaming}, err: errors.New("db2: no")}, "PostgreSQL cannot be asked: db2: no", "unknown"},
+		{"no receiver", sight{since: now, answer: answer{instance: &cluster.Instance{InRecovery: true}}}, "the standby receives nothing: it has no WAL receiver", "standby"},
+		{"a receiver that waits", sight{since: now, answer: answer{instance: &cluster.Instance{InRecovery: true, Receiver: &cluster.Receiver{Status: "waiting"}}}}, "the standby does not stream: its receiver is waiting", "standby"},
+		{"paused", sight{since: now, answer: answer{instance: &cluster.Instance{InRecovery: true, Paused: true, Receiver: streaming.Receiver}}}, "replay is paused", "standby"},
 	}
 	w := &watcher{Options: Options{Host: "db2"}}
 	for _, tt := range tests {
@@ -43,8 +43,12 @@ func TestServerStatus(t *testing.T) {
 			}
 		})
 	}
-	n := w.node(now, partServer, sight{since: now.Add(-time.Second), instance: streaming})
-	if *n.Timeline != 3 || *n.Upstream != "db1" || *n.Age != 1 || n.Error != nil || n.Time != "2026-01-02T03:04:05.000000Z" {
+	n := w.node(now, partServer, sight{since: now.Add(-time.Second), answer: answer{instance: streaming, role: "pgctl"}})
+	if *n.Timeline != 3 || *n.Upstream != "db1" || *n.Age != 1 || n.Error != nil || n.asked() != "as pgctl" || n.Time != "2026-01-02T03:04:05.000000Z" {
+		t.Errorf("%+v", n)
+	}
+	n = w.node(now, partServer, sight{since: now, answer: answer{instance: streaming, role: "postgres", instead: "refused"}})
+	if *n.AskedAs != "postgres" || *n.Fallback != "refused" || n.asked() != "as postgres: refused" {
 		t.Errorf("%+v", n)
 	}
 	for what, want := range map[part]string{partArbiter: "available", partNone: "available", partUnknown: "no configuration says whether this host has a server"} {
@@ -79,9 +83,9 @@ func TestMonitorStatus(t *testing.T) {
 func TestProberAsksOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked, release := 0, make(chan error)
-		p := &prober{now: time.Now, ask: func(context.Context) (*cluster.Instance, error) { // one that does not even heed its context
+		p := &prober{now: time.Now, ask: func(context.Context) (answer, error) { // one that does not even heed its context
 			asked++
-			return &cluster.Instance{}, <-release
+			return answer{instance: &cluster.Instance{}}, <-release
 		}}
 		for range 30 {
 			p.start(t.Context())
@@ -119,7 +123,7 @@ func TestRound(t *testing.T) {
 	})
 	hang := make(chan struct{})
 	defer close(hang)
-	w.probe.ask = func(context.Context) (*cluster.Instance, error) { <-hang; return nil, nil }
+	w.probe.ask = func(context.Context) (answer, error) { <-hang; return answer{}, nil }
 	for range 10 {
 		w.round(t.Context())
 		now = now.Add(time.Second)

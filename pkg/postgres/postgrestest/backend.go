@@ -12,11 +12,13 @@ import (
 
 // Backend is what the server answers.
 type Backend struct {
-	Version  string        // server_version
-	Password string        // asked for in clear text and compared, unless empty
-	Refuse   *Refusal      // the answer to every startup
-	Rows     []string      // the answer to every query: one result of one row and one column each
-	Delay    time.Duration // before every answer
+	Version  string   // server_version
+	Password string   // asked for in clear text and compared, unless empty
+	Refuse   *Refusal // the answer to every startup
+	Rows     []string // the answer to every query: one result of one row and one column each
+	// Answer, where set, answers every query and every prepared statement in place of Rows: the rows, as text.
+	Answer func(sql string, args ...string) [][]string
+	Delay  time.Duration // before every answer
 }
 
 // Refusal is an error of the server.
@@ -28,27 +30,70 @@ func (b Backend) Serve(conn io.ReadWriter) error {
 	if err := b.startup(conn, p); err != nil {
 		return err
 	}
+	parsed := ""
 	for {
 		message, err := p.Receive()
 		if err != nil {
 			return err
 		}
-		switch message.(type) {
+		switch m := message.(type) {
 		case *pgproto3.Terminate:
 			return nil
 		case *pgproto3.Query:
 			time.Sleep(b.Delay)
-			for _, row := range b.Rows {
-				p.Send(&pgproto3.RowDescription{Fields: []pgproto3.FieldDescription{{Name: []byte("row_to_json"), DataTypeOID: 114, DataTypeSize: -1, TypeModifier: -1}}})
-				p.Send(&pgproto3.DataRow{Values: [][]byte{[]byte(row)}})
-				p.Send(&pgproto3.CommandComplete{CommandTag: []byte("SELECT 1")})
-			}
+			b.answer(p, m.String)
 			p.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
-			if err := p.Flush(); err != nil {
-				return err
-			}
+		case *pgproto3.Parse:
+			parsed = m.Query
+			p.Send(&pgproto3.ParseComplete{})
+		case *pgproto3.Bind:
+			p.Send(&pgproto3.BindComplete{})
+			b.send(p, b.Answer(parsed, texts(m.Parameters)...))
+		case *pgproto3.Sync:
+			p.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
+		}
+		if err := p.Flush(); err != nil {
+			return err
 		}
 	}
+}
+
+// answer answers a query without arguments.
+func (b Backend) answer(p *pgproto3.Backend, sql string) {
+	if b.Answer != nil {
+		b.send(p, b.Answer(sql))
+		return
+	}
+	for _, row := range b.Rows {
+		b.send(p, [][]string{{row}})
+	}
+}
+
+// send sends one result.
+func (b Backend) send(p *pgproto3.Backend, rows [][]string) {
+	if len(rows) > 0 {
+		fields := make([]pgproto3.FieldDescription, len(rows[0]))
+		for i := range fields {
+			fields[i] = pgproto3.FieldDescription{Name: []byte("column"), DataTypeOID: 25, DataTypeSize: -1, TypeModifier: -1}
+		}
+		p.Send(&pgproto3.RowDescription{Fields: fields})
+	}
+	for _, row := range rows {
+		values := make([][]byte, len(row))
+		for i, v := range row {
+			values[i] = []byte(v)
+		}
+		p.Send(&pgproto3.DataRow{Values: values})
+	}
+	p.Send(&pgproto3.CommandComplete{CommandTag: []byte("SELECT")})
+}
+
+func texts(values [][]byte) []string {
+	all := make([]string, len(values))
+	for i, v := range values {
+		all[i] = string(v)
+	}
+	return all
 }
 
 // startup refuses TLS, asks for the password, and greets or refuses.
