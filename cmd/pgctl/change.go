@@ -59,9 +59,6 @@ func (o *changeOpts) bind(flags *pflag.FlagSet, risks ...string) {
 // planner makes a change from what was seen of the region. It changes nothing, and may be asked again.
 type planner func(ctx context.Context, site *observe.Site, snap cluster.Snapshot) (change, error)
 
-// errNothing is returned by a planner when there is nothing to plan; its preface says so.
-var errNothing = errors.New("nothing to do")
-
 // changeRegion is every change of the region: wrong flags are refused, every host is asked, a plan is made of the answers, and applied. What
 // was seen is old when the operator has read the plan and the lock is held, so it is made once more then.
 func (a *app) changeRegion(ctx context.Context, command string, opts changeOpts, make planner) error {
@@ -85,9 +82,6 @@ func (a *app) changeRegion(ctx context.Context, command string, opts changeOpts,
 	c, err := seen(ctx)
 	if c.preface != nil {
 		err = cmp.Or(c.preface(), err)
-	}
-	if errors.Is(err, errNothing) {
-		return nil
 	}
 	if err != nil {
 		return err

@@ -71,7 +71,8 @@ func (a *app) planFailover(ctx context.Context, site *observe.Site, snap cluster
 	case begun != nil && begun.Facts["to"] == o.To:
 		c.plan = failover.AfterPromotion(*begun) // what is left of that run
 	default:
-		c.preface, err = a.already(master), errNothing
+		c.preface = a.already(master)
+		c.plan, err = failover.Afterwards("failover", t, o)
 	}
 	return c, err
 }

@@ -66,8 +66,9 @@ func (a *app) planSwitchover(ctx context.Context, site *observe.Site, snap clust
 	}
 	c := change{handlers: handlers(servers, a.pools(site)), accept: o.Accept, still: onServers(site, o.Accept, failover.StillTakeover)}
 	if t.From != nil && t.From == t.To {
-		c.preface = a.already(t.To.Host)
-		return c, errNothing
+		c.preface, c.left = a.already(t.To.Host), t.Left()
+		c.plan, err = failover.Afterwards("switchover", t, o)
+		return c, err
 	}
 	if begun != nil && t.Diagnosis.Master == "" && o.To == begun.Facts["from"] { // going back is asked for
 		c.overtakes = "switchover"
@@ -79,7 +80,9 @@ func (a *app) planSwitchover(ctx context.Context, site *observe.Site, snap clust
 		back, err := failover.Abort(t, o.FromPort)
 		return back, err == nil && failover.MayGoBack(stopped)
 	}
-	c.plan, err = failover.Switchover(t, o)
+	if c.plan, err = failover.Switchover(t, o); err == nil && again != nil {
+		c.plan.Facts["timeline"] = again["timeline"] // the one before the promotion: by it a run after this one knows the journal
+	}
 	return c, err
 }
 

@@ -247,6 +247,9 @@ func switchoverCrashes(t *testing.T, r *lab.Region, every int) {
 		if !killedAt(t, r, n, "switchover") {
 			break
 		}
+		if (n-min(5, every))/every%2 == 1 { // and once more, at the beginning of the run that goes on
+			killedAt(t, r, 1, "switchover")
+		}
 		out := pgctl(t, r, "switchover", "--yes")
 		if out.Exit != exitDone {
 			t.Fatalf("after a crash at report %d: %+v", n, out)

@@ -36,6 +36,7 @@ func upmasterStory(t *testing.T, spec lab.Spec) *lab.Region {
 	t.Run("a standby that was stopped", func(t *testing.T) { stoppedStandby(t, r) })
 	t.Run("a master killed, failover by hand", func(t *testing.T) { killedMaster(t, r) })
 	t.Run("two masters with writes on both sides", func(t *testing.T) { bothSides(t, r) })
+	tell(t, inMatrix, "an old master put back from a snapshot", func(t *testing.T) { putBack(t, r) })
 	t.Run("an empty data directory", func(t *testing.T) { emptied(t, r) })
 	t.Run("a host killed, and back as a second master", func(t *testing.T) { killedHost(t, r) })
 	return r
@@ -146,6 +147,35 @@ func bothSides(t *testing.T, r *lab.Region) {
 	}
 	if left := shell(t, db1, "ls -d "+db1.DataDir()+".pgctl-2* 2>/dev/null; true"); left != "" {
 		t.Errorf("left after cleanup: %s", left)
+	}
+	goesBack(t, r)
+}
+
+// putBack: an old master's data is that of an earlier day again, with all rows of pgctl.epoch that it had then; it runs as a master once more, is
+// written to, and dies. Its WAL does not reach the point where the region left its timeline: nothing of it is believed.
+func putBack(t *testing.T, r *lab.Region) {
+	db1 := r.Host("db1")
+	psql(t, db1, "CREATE TABLE IF NOT EXISTS put (t text)")
+	must(t, db1.Stop(t.Context(), "postgresql"))
+	shell(t, db1, "rm -rf /var/tmp/snapshot; cp -a "+db1.DataDir()+" /var/tmp/snapshot")
+	must(t, db1.Start(t.Context(), "postgresql"))
+	settles(t, r, []string{})
+	psql(t, db1, "INSERT INTO put VALUES ('acknowledged')")
+	if out := pgctl(t, r, "switchover", "--to", "db2", "--yes"); out.Exit != exitDone {
+		t.Fatalf("%+v", out)
+	}
+	settles(t, r, []string{})
+	must(t, db1.Stop(t.Context(), "postgresql"))
+	shell(t, db1, "find "+db1.DataDir()+" -mindepth 1 -delete; cp -a /var/tmp/snapshot/. "+db1.DataDir()+"; rm -rf /var/tmp/snapshot")
+	must(t, db1.Start(t.Context(), "postgresql"))
+	psql(t, db1, "SET synchronous_commit = local; INSERT INTO put VALUES ('of the second'); CHECKPOINT")
+	must(t, db1.KillService(t.Context(), "postgresql"))
+	shell(t, db1, "systemctl stop postgresql@15-main 2>/dev/null; systemctl stop postgresql 2>/dev/null; true")
+	unchanged(t, r, exitRefused, "--accept=lose-diverged-transactions", "upmaster", "db1", "--yes")
+	rejoinsLater(t, r, "db1", "--accept=lose-diverged-transactions")
+	settles(t, r, []string{})
+	if text := psql(t, db1, "SELECT string_agg(t, ',') FROM put"); text != "acknowledged" {
+		t.Errorf("db1 has %q", text)
 	}
 	goesBack(t, r)
 }

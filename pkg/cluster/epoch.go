@@ -10,6 +10,7 @@ import (
 //
 //   - HAVING a row that the master has proves a true copy up to where the row was written. It came with the WAL of the server that wrote it,
 //     on the row's timeline, and its nonce is random. So each timeline up to the row's is the master's. It proves nothing of a later one.
+//     It counts only where the row's timeline began at its Fork on both: a dump or an upgrade brings rows of another history along.
 //   - LACKING a row of the master's proves nothing. A row is written some time after its timeline began, at a first deployment perhaps
 //     years after, so a true copy may be past Fork and not have it yet.
 //   - Having a row that the master LACKS proves another history, as every transaction does: but for a master that is a standby still and may not

@@ -142,11 +142,25 @@ func (srv *Server) unproven(master *Server, t Timeline, own, theirs []Epoch) str
 		return ""
 	}
 	for _, e := range own {
-		if e.Timeline >= t && slices.Contains(theirs, e) {
+		if e.Timeline >= t && slices.Contains(theirs, e) && srv.began(e.Timeline, e.Fork) && master.began(e.Timeline, e.Fork) {
 			return ""
 		}
 	}
 	return fmt.Sprintf("that its timeline %d is the one of %s is not proven: the WAL of its beginning is gone, and a number proves nothing", t, master.Host)
+}
+
+// began tells whether timeline t of the server's history began there; the first one begins at 0. A row that says something else is of
+// another history, which a dump or an upgrade brought along, or of data that is not here any more.
+func (srv *Server) began(t Timeline, at LSN) bool {
+	var before LSN
+	mine, _ := srv.branches(srv.newest())
+	for _, b := range mine {
+		if b.timeline == t {
+			return before == at
+		}
+		before = b.left
+	}
+	return false
 }
 
 // openings are the first records of timeline t on both.

@@ -95,6 +95,35 @@ func (r *Rejoin) tails(ctx context.Context, h *Servers, old *postgres.Server) {
 		}
 		r.Tail = r.Tail.And(tail)
 	}
+	r.reachesFork(ctx, h, old)
+}
+
+// reachesFork: a master that was stopped has WAL up to where the other one left its timeline, or it is not what it was. Data that was put back from an
+// older copy, by a snapshot of its volume say, has every row and file, and may have been written to since.
+func (r *Rejoin) reachesFork(ctx context.Context, h *Servers, old *postgres.Server) {
+	if r.Old.SQL != nil || r.Old.Data == nil || !r.wasMaster() {
+		return
+	}
+	for _, from := range r.Kin.Own {
+		if from.Parent != r.Old.Data.Newest() {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, 4*h.Timeout)
+		last, err := old.Tail(ctx, r.DataDir, from.Parent, r.Old.Data.Checkpoint)
+		cancel()
+		r.TailFailure = endsBefore(last, err, from)
+	}
+}
+
+// endsBefore says that WAL, read from its last checkpoint on, does not reach a position; "" when it does.
+func endsBefore(last cluster.Tail, err error, fork cluster.Fork) string {
+	switch {
+	case err != nil:
+		return err.Error()
+	case last.End < fork.At && !last.More:
+		return fmt.Sprintf("its WAL of timeline %d ends at %s, before %s, where that timeline was left: it is an older copy of its data, or ran on from one", fork.Parent, last.End, fork.At)
+	}
+	return ""
 }
 
 // lookAround sees to what a copy and its stream need.

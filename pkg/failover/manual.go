@@ -106,6 +106,27 @@ func Failover(t Takeover, o TakeoverOptions) (plan.Plan, error) {
 	return p, nil
 }
 
+// Afterwards plans what comes after a promotion, for a server that is master already, however it became that: its row, the pools, the files that
+// name it. What is as it should be is skipped.
+func Afterwards(name string, t Takeover, o TakeoverOptions) (plan.Plan, error) {
+	no := &refusals{accept: o.Accept}
+	if t.siteRules(no); no.any() {
+		return plan.Plan{}, no.err()
+	}
+	otherMasters(t.Snap, []string{t.To.Host}, no)
+	if t.To.Data == nil || t.To.Data.Port == 0 || t.To.Data.SystemID == 0 || len(t.To.Addresses) == 0 {
+		no.add("", "pgctl overview", "%s did not tell its port, system identifier and addresses", t.To.Host)
+	}
+	if no.any() {
+		return plan.Plan{}, no.err()
+	}
+	p := plan.Plan{Name: name, Facts: takeoverFacts(nil, t.To)}
+	b := builder{plan: &p, args: map[string]string{"data_dirs": dirsText(t.Snap), "data_dir": t.To.Data.Path}}
+	t.after(b, o)
+	b.beside(0, byHost)
+	return p, nil
+}
+
 // fence stops whatever can be reached and is no standby.
 func (t *Takeover) fence(b builder) []*cluster.Server {
 	var fenced []*cluster.Server

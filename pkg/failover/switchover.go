@@ -60,12 +60,7 @@ func Switchover(t Takeover, o TakeoverOptions) (plan.Plan, error) {
 	promoted := len(p.Steps)
 	b.step(verbStart, from.Host, "start PostgreSQL as a standby", "", append(follow(from, name), dir(from))...)
 	t.after(b, o)
-	b.beside(promoted, func(s plan.Step) string {
-		if s.Verb == verbSign { // its commit may have to wait for the old master as a standby
-			return from.Host
-		}
-		return byHost(s)
-	})
+	b.beside(promoted, byHost)
 	b.step(verbStream, from.Host, "wait until it streams from "+to.Host+" and has caught up", "", append(follow(from, name), dir(from))...)
 	if slots := foreignSlots(t.Slots, t.Snap, from.Host); slots != "" {
 		b.step(verbDropSlots, from.Host, "drop the slots that it kept for others", "a standby keeps WAL for them for ever", with("slots", slots), dir(from))

@@ -49,6 +49,8 @@ func (r *refusals) shorter(master *cluster.Server, host string) cluster.SyncName
 		r.add("", "correct it on "+master.Host, "%v", err)
 	case names.Anybody():
 		r.add("", "set it on "+master.Host+" to the names that are to count", "synchronous_standby_names is %s: it names everybody, and nobody can be taken out of it", master.SQL.SyncNames)
+	case len(names.Members)-len(after.Members) > 1:
+		r.add("", "set it on "+master.Host, "synchronous_standby_names is %s: more than one of these may be %s", master.SQL.SyncNames, host)
 	case names.Needed > 0 && after.Needed == 0:
 		r.add(RiskNoSyncStandby, "bring "+host+" or another standby back", "without %s a commit on %s waits for nobody: what is acknowledged then is lost with it", host, master.Host)
 	}

@@ -35,6 +35,7 @@ func TestUnsync(t *testing.T) {
 		{name: "the master", names: "db2", host: "db1", refused: "db1 is the master"},
 		{name: "nobody", names: "db2", host: "db9", refused: "no server db9"},
 		{name: "everybody", names: "ANY 1 (*)", host: "db2", refused: "it names everybody"},
+		{name: "two that may be it", names: "FIRST 2 (db2, db2_prod)", host: "db2", refused: "more than one of these may be db2"},
 		{name: "a 9.x site", names: "db2", host: "db2", change: func(s *cluster.Snapshot) { s.Kind = nodes.KindPG9 }, refused: "9.x"},
 		{name: "watchers act", names: "db2", host: "db2", change: func(s *cluster.Snapshot) {
 			s.HA, s.Servers[1].Watcher.Service.State = nodes.HAEnabled, cluster.ServiceActive

@@ -21,8 +21,7 @@ CREATE TABLE IF NOT EXISTS pgctl.epoch (epoch bigint PRIMARY KEY, master text NO
 // SignEpoch leaves the row that tells the master's present timeline from every other one of that number (cluster.Epoch says what it proves).
 // It does not wait for a standby: names that match nobody yet would hold it for ever, and a row that is lost only makes copies unproven.
 // Where a row of the timeline is there already, or the master is on another one by now, nothing is done. Of two that sign at one moment
-// the key lets one through.
-// The rows are kept beside the data then.
+// the key lets one through. The rows are kept beside the data then.
 func (s *Server) SignEpoch(ctx context.Context, dataDir, nonce string, timeline cluster.Timeline) error {
 	fork, err := s.forkOf(ctx, dataDir, timeline)
 	if err != nil {
@@ -38,7 +37,7 @@ func (s *Server) SignEpoch(ctx context.Context, dataDir, nonce string, timeline 
 	}
 	_, err = queryOn(ctx, conn, `INSERT INTO pgctl.epoch (epoch, master, nonce, timeline, fork_lsn)
 SELECT coalesce(max(epoch), 0) + 1, $1, $2, $3::bigint, $4::pg_lsn FROM pgctl.epoch
-HAVING NOT coalesce(bool_or(timeline = $3::bigint), false)
+HAVING NOT coalesce(bool_or(timeline = $3::bigint AND fork_lsn = $4::pg_lsn), false)
   AND $3::bigint = ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint`, s.host.Name(), nonce, strconv.Itoa(int(timeline)), fork)
 	if err != nil {
 		return err

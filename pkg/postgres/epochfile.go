@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -67,15 +68,19 @@ func (s *Server) Signed(ctx context.Context, timeline cluster.Timeline) (reason,
 	if err != nil {
 		return nil, err
 	}
-	at := slices.IndexFunc(rows, func(e cluster.Epoch) bool { return e.Timeline == timeline })
+	facts, err := s.Facts(ctx)
+	if err != nil || facts.Data == nil {
+		return nil, errors.Join(errors.New("its files cannot be read"), err)
+	}
+	var began cluster.LSN
+	if history := facts.Data.Histories[timeline]; len(history) > 0 {
+		began = history[len(history)-1].At
+	}
+	at := slices.IndexFunc(rows, func(e cluster.Epoch) bool { return e.Timeline == timeline && e.Fork == began })
 	if at < 0 {
 		return fmt.Errorf("pgctl.epoch has no row of timeline %d", timeline), nil
 	}
-	facts, err := s.Facts(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if facts.Data == nil || !slices.Contains(facts.Data.Epochs, rows[at]) {
+	if !slices.Contains(facts.Data.Epochs, rows[at]) {
 		return fmt.Errorf("%s does not keep the row of timeline %d", epochFile, timeline), nil
 	}
 	return nil, nil

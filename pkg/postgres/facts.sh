@@ -31,7 +31,8 @@ pg_facts() {
     if [ -f "$aside/PG_VERSION" ]; then echo "aside data $aside"; elif [ -d "$aside" ]; then echo "aside wal $aside"; fi
   done
   [ -r "$pgdata/global/pg_control" ] && echo "control $(od -An -v -tx1 -N 80 "$pgdata/global/pg_control" | tr -d ' \n')"
-  [ -f "$pgdata/pgctl.epochs" ] && echo "epochs $(head -c 65536 "$pgdata/pgctl.epochs" | head -n 1)"
+  # data that is not whole yet need not have the rows of the file that came first
+  [ -f "$pgdata/pgctl.epochs" ] && [ ! -e "$pgdata/backup_label" ] && [ ! -e "$(readlink -f "$pgdata").pgctl-copying" ] && echo "epochs $(head -c 65536 "$pgdata/pgctl.epochs" | head -n 1)"
   wal=$pgdata/pg_wal
   [ -d "$wal" ] || wal=$pgdata/pg_xlog
   newest=

@@ -153,7 +153,7 @@ func TestSignTheFirstTimeline(t *testing.T) {
 	if err := On(h, Settings{}).SignEpoch(t.Context(), "/data", "n", 1); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(args, []string{"db1", "n", "1", "0/0"}) || !strings.Contains(sql, "HAVING NOT coalesce(bool_or(timeline = $3::bigint), false)") {
+	if !slices.Equal(args, []string{"db1", "n", "1", "0/0"}) || !strings.Contains(sql, "HAVING NOT coalesce(bool_or(timeline = $3::bigint AND fork_lsn = $4::pg_lsn), false)") {
 		t.Errorf("%q of %s", args, sql)
 	}
 }
@@ -170,6 +170,7 @@ func TestSigned(t *testing.T) {
 		"none":                         {nil, kept, "no row of timeline 2"},
 		"of the timeline before":       {[][]string{row1}, kept, "no row of timeline 2"},
 		"of a promotion":               {[][]string{row1, row2}, kept, ""},
+		"of an upgraded cluster":       {[][]string{{"1", "db9", "m", "2", "0/4000"}}, kept, "no row of timeline 2"},
 		"not kept beside the data":     {[][]string{row1, row2}, "", "pgctl.epochs does not keep the row of timeline 2"},
 		"of another promotion is kept": {[][]string{{"2", "db9", "o", "2", "0/5000"}}, kept, "pgctl.epochs does not keep the row of timeline 2"},
 	} {
@@ -181,7 +182,7 @@ func TestSigned(t *testing.T) {
 				return tt.rows
 			}}, postgrestest.Backend{})
 			h.RunFunc = func(context.Context, remote.Command) (remote.Result, error) {
-				return remote.Result{Stdout: []byte("data_dir /data\ncontrol " + control15 + "\n" + tt.file + "\n")}, nil
+				return remote.Result{Stdout: []byte("data_dir /data\ncontrol " + control15 + "\nhistory 00000002 1 0/5000\n" + tt.file + "\n")}, nil
 			}
 			reason, err := On(h, Settings{}).Signed(t.Context(), 2)
 			if err != nil || (reason == nil) != (tt.want == "") || reason != nil && !strings.Contains(reason.Error(), tt.want) {
