@@ -281,11 +281,15 @@ func cutHalfWay(t *testing.T, r *lab.Region) {
 		out, _ := r.Firstbox().Exec(t.Context(), "pgctl", "upmaster", "db2", "--clone", "--yes")
 		done <- out
 	}()
-	shell(t, db2, "n=0; until pgrep -x pg_basebackup || [ $n = 2000 ]; do n=$((n+1)); sleep 0.02; done")
+	if begun := shell(t, db2, "n=0; until [ -d "+db2.DataDir()+".pgctl-new/base ]; do n=$((n+1)); [ $n -lt 2000 ] || exit 0; sleep 0.02; done; echo yes"); begun != "yes" {
+		t.Fatal("the copy did not begin")
+	}
 	must(t, db2.CutFrom(t.Context(), db1))
 	select {
 	case out := <-done:
-		t.Logf("exit %d: %s", out.Exit, out.Stderr)
+		if out.Exit != exitPartway {
+			t.Errorf("exit %d: %s", out.Exit, out.Stderr)
+		}
 	case <-time.After(10 * time.Second): // it waits for TCP; the operator does not
 		shell(t, r.Firstbox(), "pkill -INT -x pgctl; sleep 1; pkill -INT -x pgctl; true")
 		<-done
