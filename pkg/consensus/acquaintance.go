@@ -101,7 +101,7 @@ func (a *acquaintance) timely(conn net.Conn, greet func() error) error {
 // self is this host's own word.
 func (a *acquaintance) self() frame {
 	m := a.store.mark()
-	m.Since = max(m.Since, a.replica.since(a.host))
+	m.Since = max(m.Since, a.replica.joined(a.host))
 	return frame{Mark: &m, Formation: a.formation}
 }
 

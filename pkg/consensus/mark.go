@@ -46,7 +46,7 @@ type sighting struct {
 
 // judge says whether a host may go on with the store that m tells of, and what is then kept of it. before is the sighting
 // that was kept when the host was asked for m (not a later one: answers overtake each other), nil: none. since is the
-// index at which it became a member, as the log of the one who judges says; 0: not known.
+// index at which it became a member, or after which it may become one, as the log of the one who judges says; 0: not known.
 //
 // One store follows on another only by way of the members: the host was removed and joined again since the last sighting,
 // and the new store began empty after that (it knows of no membership of its own), or it has already been told of the newer

@@ -118,8 +118,19 @@ func (r *replica) Restore(in io.ReadCloser) error {
 	return nil
 }
 
-// since is the index at which a host became a member, 0: it is none, as far as is known here.
+// since is the index at which a host became a member, as far as is known here. For a host that is no member it is the
+// index of the configuration that says so: if it becomes one again, then after that.
 func (r *replica) since(host string) uint64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if joined, member := r.members.Since[host]; member {
+		return joined
+	}
+	return r.members.Index
+}
+
+// joined is the index at which a host became a member; 0: it is none, as far as is known here.
+func (r *replica) joined(host string) uint64 {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.members.Since[host]

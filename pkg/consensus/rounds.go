@@ -92,7 +92,7 @@ func (n *Node) every(interval time.Duration) {
 }
 
 func (n *Node) tick() {
-	if err := n.store.keepSince(n.replica.since(n.options.Host)); err != nil {
+	if err := n.store.keepSince(n.replica.joined(n.options.Host)); err != nil {
 		n.fail(err)
 		return
 	}

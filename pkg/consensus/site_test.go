@@ -217,7 +217,7 @@ func (s *site) leader() *member {
 	return found
 }
 
-const patience = 30 * time.Second
+const patience = 20 * time.Second
 
 func (s *site) wait(what string, until func() bool) {
 	s.t.Helper()
