@@ -143,13 +143,14 @@ func (p *Port) receive(v *visitor) {
 }
 
 func (p *Port) handshake(v *visitor) (*tls.Conn, string, error) {
-	config, err := p.tlsConfig("", raftProtocol, reportsProtocol)
-	if err != nil {
-		return nil, "", err
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
 	defer cancel()
-	conn := tls.Server(p.watched(v.conn), config)
+	conn := tls.Server(p.watched(v.conn), &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { // who has said hello is worth reading files for
+			return p.tlsConfig("", raftProtocol, reportsProtocol)
+		},
+	})
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return nil, "", err
 	}
