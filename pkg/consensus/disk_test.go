@@ -16,9 +16,10 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// hanging is a log store whose writes hang while it is told so.
+// hanging is a log store whose writes hang while it is told so, or are slow.
 type hanging struct {
 	raft.LogStore
+	delay  atomic.Int64 // of each write, in ns
 	hangs  atomic.Bool
 	resume chan struct{}
 	began  atomic.Int32
@@ -26,6 +27,7 @@ type hanging struct {
 
 func (h *hanging) StoreLogs(entries []*raft.Log) error {
 	h.began.Add(1)
+	time.Sleep(time.Duration(h.delay.Load()))
 	if h.hangs.Load() {
 		<-h.resume
 	}
