@@ -30,7 +30,7 @@ func TestGarbage(t *testing.T) {
 		conn.Close()
 	}
 	peer := s.follower()
-	good := must(marshalFrame(frame{For: forRaft}))
+	good := marshalFrame(frame{For: forRaft})
 	for name, words := range map[string][][]byte{
 		"nothing":                  {},
 		"half a length":            {{0, 0}},
@@ -38,9 +38,9 @@ func TestGarbage(t *testing.T) {
 		"a length without end":     {binary.BigEndian.AppendUint32(nil, 1<<31)},
 		"no JSON":                  {{0, 0, 0, 3}, []byte("???")},
 		"another version":          {{0, 0, 0, 13}, []byte(`{"version":9}`)},
-		"a greeting without mark":  {good, must(marshalFrame(frame{}))},
-		"noise in place of raft":   {good, must(marshalFrame(peer.manners.self())), {0xff, 0xff, 0xff, 0xff}, make([]byte, 4096)},
-		"half a request of raft's": {good, must(marshalFrame(peer.manners.self())), {0, 0xde, 0, 1}},
+		"a greeting without mark":  {good, marshalFrame(frame{})},
+		"noise in place of raft":   {good, marshalFrame(peer.manners.self()), {0xff, 0xff, 0xff, 0xff}, make([]byte, 4096)},
+		"half a request of raft's": {good, marshalFrame(peer.manners.self()), {0, 0xde, 0, 1}},
 	} {
 		conn, err := peer.port.dial(t.Context(), leader.name, raftProtocol)
 		if err != nil {
@@ -58,7 +58,7 @@ func TestGarbage(t *testing.T) {
 	s.agree("one", "two")
 }
 
-func marshalFrame(f frame) ([]byte, error) {
+func marshalFrame(f frame) []byte {
 	a, b := net.Pipe()
 	go func() {
 		_ = writeFrame(a, f)
@@ -70,7 +70,7 @@ func marshalFrame(f frame) ([]byte, error) {
 		m, err := b.Read(out[n:])
 		n += m
 		if err != nil {
-			return out[:n], nil
+			return out[:n]
 		}
 	}
 }
@@ -171,6 +171,7 @@ func (f fromAddr) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP(f.
 
 // TestSilentHandshakesEnd: a connection that never proves itself does not stay.
 func TestSilentHandshakesEnd(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, three)
 	p := s.listen("db1")
 	defer p.Close()

@@ -34,6 +34,7 @@ func (s *site) members() string {
 // TestSpare: it takes the vote of one who has been silent for SpareAfter (a second here), the next loss is survived then, and
 // who returns becomes the spare.
 func TestSpare(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "db1@a db2@b arb1@g arb2@g")
 	s.startAll()
 	s.propose("one")
@@ -55,6 +56,7 @@ func TestSpare(t *testing.T) {
 
 // TestInventory: a new inventory is followed one change at a time, here to replace a host that led and is gone.
 func TestInventory(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "db1@a db2@b arb1@g arb9@g")
 	all := s.hosts
 	s.hosts = all[:3]
@@ -116,6 +118,7 @@ func TestLeaderLosesItsVote(t *testing.T) {
 
 // TestTransfer: milliseconds instead of an election; never to one that cannot take it.
 func TestTransfer(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, three+" arb2@g")
 	s.startAll()
 	old := s.propose("one")

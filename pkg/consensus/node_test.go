@@ -34,6 +34,7 @@ func TestColdStart(t *testing.T) {
 // TestFoundingNeedsAll: as long as one of the inventory has not been seen, nobody can know that it is not the one who
 // remembers, so nothing is founded. An emptied host therefore never founds a second quorum.
 func TestFoundingNeedsAll(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, three)
 	s.start("db1")
 	s.start("db2")
@@ -47,6 +48,7 @@ func TestFoundingNeedsAll(t *testing.T) {
 }
 
 func TestFoundingNeedsOneInventory(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, three+" arb2@g")
 	s.tune = func(o *Options) {
 		if o.Host == "db1" {
@@ -199,6 +201,7 @@ func TestWithoutOneself(t *testing.T) {
 
 // TestMachineStops: a replica whose machine does not know a command stops for good; it does not skip it after a restart either.
 func TestMachineStops(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, three)
 	s.startAll()
 	leader := s.propose("one")

@@ -131,7 +131,7 @@ func runs(few int) int {
 func TestTimeToTheNextLeader(t *testing.T) {
 	for _, names := range [][]string{{"a", "b", "c"}, {"a", "b", "c", "d"}, {"a", "b", "c", "d", "e"}} {
 		t.Run(strconv.Itoa(len(names))+" voters", func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { measureFailovers(t, newSim(t, names...), runs(30)) })
+			synctest.Test(t, func(t *testing.T) { measureFailovers(t, newSim(t, names...), runs(15)) })
 		})
 	}
 }

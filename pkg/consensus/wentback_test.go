@@ -31,6 +31,7 @@ func (s *site) greets() {
 
 // TestEmptiedVoter: it is not heard until the members have taken it in anew, without a vote at first.
 func TestEmptiedVoter(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, three)
 	s.startAll()
 	s.propose("one")
@@ -66,6 +67,7 @@ func TestEmptiedVoter(t *testing.T) {
 // TestEmptiedVoterDoesNotVoteTwice: with the leader gone, an emptied voter and one that knew it are no majority, though
 // they are two of three: what the emptied one had promised is with the one that is gone.
 func TestEmptiedVoterDoesNotVoteTwice(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, three)
 	s.startAll()
 	s.propose("one")
@@ -97,6 +99,7 @@ func (s *site) nobodyLeads(d time.Duration) {
 // TestOldCopy: a directory that is put back to an older state is found out by whoever has seen it since, stops for good, and
 // gives nobody a majority. Emptied, its host is taken in again.
 func TestOldCopy(t *testing.T) {
+	t.Parallel()
 	for _, when := range []string{"of an earlier run", "of the same run"} {
 		t.Run(when, func(t *testing.T) {
 			s := newSite(t, three)
@@ -146,6 +149,7 @@ func TestOldCopy(t *testing.T) {
 
 // TestOldDisk: the disk of before is no way back for a host that was taken in with a new one.
 func TestOldDisk(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, three)
 	s.startAll()
 	s.propose("one")
@@ -177,6 +181,7 @@ func TestOldDisk(t *testing.T) {
 
 // TestRecover: a survivor alone goes on with its state; the lost ones come back empty, not as they were.
 func TestRecover(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, three)
 	s.startAll()
 	s.propose("one")
