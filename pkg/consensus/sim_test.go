@@ -273,6 +273,7 @@ func tryStuckTransfer(t *testing.T) bool {
 	}
 	for range 2 {
 		_ = n.raft.LeadershipTransferToServer(raft.ServerID(target), raft.ServerAddress(target)).Error()
+		time.Sleep(10 * time.Millisecond) // raft takes the next one a moment after it has answered
 	}
 	s.cut(old)
 	for n.Leads() {

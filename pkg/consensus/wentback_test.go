@@ -78,6 +78,10 @@ func TestEmptiedVoterDoesNotVoteTwice(t *testing.T) {
 	if err := os.RemoveAll(s.data(lost)); err != nil {
 		t.Fatal(err)
 	}
+	for name := range s.up { // what it knows of the other is on its disk
+		s.stop(name)
+		s.start(name)
+	}
 	s.start(lost)
 	s.nobodyLeads(2 * time.Second)
 	s.start(leader)
