@@ -26,6 +26,7 @@ var mayImport = map[string][]string{
 	"pkg/observe":               {"pkg/nodes", "pkg/cluster", "pkg/remote", "pkg/service", "pkg/postgres", "pkg/pgpool"},
 	"pkg/plan":                  {},
 	"pkg/failover":              {"pkg/cluster", "pkg/plan", "pkg/observe", "pkg/postgres", "pkg/pgpool", "pkg/service", "pkg/remote", "pkg/nodes"},
+	"pkg/consensus":             {},
 	"pkg/deploy":                {"pkg/plan", "pkg/nodes", "pkg/cluster", "pkg/remote", "pkg/postgres"},
 	"pkg/watch":                 {"pkg/nodes", "pkg/cluster", "pkg/remote", "pkg/postgres"},
 	"cmd/pgctl":                 {"pkg/nodes", "pkg/cluster", "pkg/remote", "pkg/observe", "pkg/postgres", "pkg/pgpool", "pkg/plan", "pkg/failover", "pkg/deploy", "pkg/watch"},
@@ -38,6 +39,8 @@ var onlyIn = []struct{ library, home, why string }{
 	{"github.com/spf13/cobra", "cmd/pgctl", "flags are wiring; a procedure that knows its flags cannot be called by the daemon"},
 	{"github.com/olekukonko/tablewriter", "cmd/pgctl", "rendering belongs to the command line"},
 	{"golang.org/x/crypto/ssh", "pkg/remote", "a Host is all that anything else knows of a machine"},
+	{"github.com/hashicorp/raft", "pkg/consensus", "how the watchers agree is one package's affair; the rest proposes, and hears who leads"},
+	{"go.etcd.io/bbolt", "pkg/consensus", "it is the engine's store, and holds nothing else"},
 	{"go.yaml.in/yaml/v3", "pkg/nodes cmd/pgctl", "site files are read in one place"},
 }
 

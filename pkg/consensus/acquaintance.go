@@ -1,0 +1,155 @@
+package consensus
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// errRefused is returned when the other end does not accept this host's store.
+var errRefused = errors.New("refused by the other end")
+
+// acquaintance is what a host knows of the others, and how it introduces itself to them.
+type acquaintance struct {
+	host      string
+	store     *store
+	replica   *replica
+	now       func() time.Time
+	timeout   time.Duration // for one greeting
+	formation string        // what this host would found
+	refused   func(by string, r refusal)
+
+	mu    sync.Mutex
+	began time.Time
+	known map[string]*known
+}
+
+// known is what is known of one host since this process began.
+type known struct {
+	last    time.Time // of its last greeting that was accepted
+	index   uint64    // of its last entry then
+	fresh   bool      // it was seen without anything promised, about to found the same as this host
+	refused string    // why its last greeting was refused; "" it was not
+}
+
+// introduce greets the host that was dialed.
+func (a *acquaintance) introduce(conn net.Conn, peer, purpose string) error {
+	return a.timely(conn, func() error {
+		before, err := a.store.sighting(peer)
+		if err != nil {
+			return err
+		}
+		if err := writeFrame(conn, frame{For: purpose}); err != nil {
+			return err
+		}
+		theirs, err := readFrame(conn)
+		if err != nil {
+			return err
+		}
+		if err := a.judge(peer, before, theirs); err != nil {
+			return errors.Join(err, writeFrame(conn, frame{Refusal: refuse(err)}))
+		}
+		if err := writeFrame(conn, a.self()); err != nil {
+			return err
+		}
+		verdict, err := readFrame(conn)
+		return errors.Join(err, a.heed(peer, verdict))
+	})
+}
+
+// receive answers the host that dialed, and says what the connection is for.
+func (a *acquaintance) receive(conn net.Conn, peer string) (purpose string, err error) {
+	asked, err := readFrame(conn) // on a connection of rounds it may be a while
+	if err != nil {
+		return "", err
+	}
+	return asked.For, a.timely(conn, func() error {
+		before, err := a.store.sighting(peer)
+		if err != nil {
+			return err
+		}
+		if err := writeFrame(conn, a.self()); err != nil {
+			return err
+		}
+		theirs, err := readFrame(conn)
+		if err != nil {
+			return err
+		}
+		if err := a.heed(peer, theirs); err != nil {
+			return err
+		}
+		if err := a.judge(peer, before, theirs); err != nil {
+			return errors.Join(err, writeFrame(conn, frame{Refusal: refuse(err)}))
+		}
+		return writeFrame(conn, frame{})
+	})
+}
+
+// timely gives a greeting its time.
+func (a *acquaintance) timely(conn net.Conn, greet func() error) error {
+	if err := conn.SetDeadline(a.now().Add(a.timeout)); err != nil {
+		return err
+	}
+	if err := greet(); err != nil {
+		return err
+	}
+	return conn.SetDeadline(time.Time{})
+}
+
+// self is this host's own word.
+func (a *acquaintance) self() frame {
+	m := a.store.mark()
+	m.Since = max(m.Since, a.replica.joined(a.host))
+	return frame{Mark: &m, Formation: a.formation}
+}
+
+// judge takes the word of a host, and keeps it before anything else is said.
+func (a *acquaintance) judge(peer string, before *sighting, theirs frame) error {
+	if theirs.Mark == nil {
+		return fmt.Errorf("%s said nothing of its store", peer)
+	}
+	seen, err := judge(before, *theirs.Mark, a.replica.since(peer))
+	if err == nil {
+		err = a.store.keepSighting(peer, seen)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	k := a.of(peer)
+	if errors.Is(err, ErrWentBack) || errors.Is(err, ErrOtherStore) {
+		k.refused = err.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", peer, err)
+	}
+	k.last, k.index, k.refused = a.now(), theirs.Mark.Index, ""
+	k.fresh = k.fresh || theirs.Mark.Writes == 0 && theirs.Formation == a.formation
+	return nil
+}
+
+// heed takes the other's verdict on this host.
+func (a *acquaintance) heed(peer string, verdict frame) error {
+	if verdict.Refusal == nil {
+		return nil
+	}
+	a.refused(peer, *verdict.Refusal)
+	return fmt.Errorf("%s: %w: %s", peer, errRefused, verdict.Refusal.Why)
+}
+
+// of is what is known of a host; it is called with the lock held.
+func (a *acquaintance) of(peer string) *known {
+	k := a.known[peer]
+	if k == nil {
+		k = &known{last: a.began} // as if it had answered then: silence has to last before it counts
+		a.known[peer] = k
+	}
+	return k
+}
+
+// look is what is known of a host.
+func (a *acquaintance) look(peer string) known {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return *a.of(peer)
+}
