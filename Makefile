@@ -66,7 +66,7 @@ demo: lab-up ## start the region in a box and run `pgctl overview` in it
 	@$(LAB) exec -name $(REGION) firstbox pgctl overview
 	@echo
 	@echo "Get into firstbox: $(LAB) shell -name $(REGION) firstbox"
-	@echo "Take it down:      make demo-down"
+	@echo "Take it down:      make demo-down$(if $(filter-out region,$(REGION)), REGION=$(REGION))"
 
 demo-down: lab-down
 

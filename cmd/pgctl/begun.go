@@ -1,9 +1,13 @@
 package main
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/failover"
 	"github.com/pgctl/pgctl/pkg/plan"
 )
 
@@ -22,10 +26,27 @@ func begun() []cluster.Begun {
 		case err != nil:
 			all = append(all, cluster.Begun{Failure: &cluster.Failure{Message: err.Error()}})
 		case left != nil: // else it has just ended
-			all = append(all, cluster.Begun{Command: commandOf(*left), Done: done, Steps: len(left.Steps)})
+			all = append(all, cluster.Begun{Command: commandOf(*left), Back: backOf(*left, done), AtWork: atWork(plan.RunBy(path)), Done: done, Steps: len(left.Steps)})
 		}
 	}
 	return all
+}
+
+// atWork is the process, if it is a pgctl that runs; else 0.
+func atWork(pid int) int {
+	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	if err != nil || strings.TrimSpace(string(name)) != "pgctl" || pid == os.Getpid() {
+		return 0
+	}
+	return pid
+}
+
+// backOf is the command that goes back, where one does.
+func backOf(p plan.Plan, done int) string {
+	if from := p.Facts["from"]; p.Name == "switchover" && from != "" && failover.BeforePromotion(p, done) {
+		return "switchover --to " + from
+	}
+	return ""
 }
 
 // commandOf is the command that goes on with a plan.

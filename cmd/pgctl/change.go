@@ -53,7 +53,7 @@ func (o *changeOpts) bind(flags *pflag.FlagSet, risks ...string) {
 	if len(risks) == 0 {
 		return
 	}
-	flags.StringArrayVar(&o.accept, "accept", nil, "accept a `RISK` that a refusal named: "+strings.Join(risks, ", ")+"; may be repeated")
+	flags.StringSliceVar(&o.accept, "accept", nil, "accept a `RISK` that a refusal named: "+strings.Join(risks, ", ")+"; may be repeated")
 }
 
 // planner makes a change from what was seen of the region. It changes nothing, and may be asked again.
@@ -298,7 +298,11 @@ func (a *app) runPlan(ctx context.Context, runner *plan.Runner, c change, doc *c
 			}
 		}
 	}
+	said := context.AfterFunc(ctx, func() {
+		fmt.Fprintln(a.err, "pgctl: interrupted: it ends after this step (interrupted again, it ends at once, and leaves the region as it is)")
+	})
 	err = runner.Run(ctx, c.plan)
+	said()
 	var stopped *plan.Stopped
 	switch {
 	case err == nil:
@@ -399,6 +403,7 @@ func (a *app) confirm(ctx context.Context, command string, yes bool) error {
 	}()
 	select {
 	case <-ctx.Done():
+		fmt.Fprintln(a.err, "\npgctl: nothing was changed")
 		return ctx.Err()
 	case said := <-answer:
 		if said != "yes" {

@@ -87,7 +87,7 @@ func (a *app) tellYoung(snap cluster.Snapshot, opts cleanupOpts, now time.Time) 
 	for _, s := range snap.Servers {
 		for _, aside := range s.Asides {
 			if age := now.Sub(aside.Made); age <= opts.olderThan && (len(opts.hosts) == 0 || slices.Contains(opts.hosts, s.Host)) {
-				fmt.Fprintf(a.err, "pgctl: %s: %s stays: it was set aside %s ago, and --older-than is %s\n", s.Host, aside.Path, age.Round(time.Minute), opts.olderThan)
+				fmt.Fprintf(a.err, "pgctl: %s: %s stays: it was set aside %s ago, and --older-than is %s\n", s.Host, aside.Path, age.Round(time.Second), opts.olderThan)
 			}
 		}
 	}

@@ -62,7 +62,7 @@ func (a *app) planFailover(ctx context.Context, site *observe.Site, snap cluster
 	}
 	c := change{
 		handlers: handlers(servers, a.pools(site)), accept: o.Accept, still: onServers(site, o.Accept, failover.StillTakeover),
-		left: t.Left(), later: t.Later(), leftHint: "pgctl pgpool sync when they answer", overtakes: "switchover",
+		left: t.Left(), later: t.Later(), leftHint: afterLeftOut, overtakes: "switchover",
 		preface: func() error { return a.showCandidates(a.err, failover.Candidates(snap)) },
 	}
 	switch master := t.Diagnosis.Master; {

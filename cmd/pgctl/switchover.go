@@ -79,7 +79,7 @@ func (a *app) planSwitchover(ctx context.Context, site *observe.Site, snap clust
 		c.plan, err = failover.Abort(t, o.FromPort)
 		return c, err
 	}
-	c.left, c.later, c.leftHint = t.Left(), t.Later(), "pgctl pgpool sync when they answer"
+	c.left, c.later, c.leftHint = t.Left(), t.Later(), afterLeftOut
 	c.undo = func(stopped *plan.Stopped) (plan.Plan, bool) {
 		back, err := failover.Abort(t, o.FromPort)
 		return back, err == nil && failover.MayGoBack(stopped)
@@ -89,6 +89,9 @@ func (a *app) planSwitchover(ctx context.Context, site *observe.Site, snap clust
 	}
 	return c, err
 }
+
+// afterLeftOut is what to do about the pools that a change of master left out.
+const afterLeftOut = "the change of master itself is done; when they answer: pgctl upmaster HOST, where one of them was master, then pgctl pgpool sync"
 
 // already says that nothing is to be done.
 func (a *app) already(master string) func() error {

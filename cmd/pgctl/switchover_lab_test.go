@@ -41,6 +41,7 @@ func switchoverStory(t *testing.T, spec lab.Spec, every int) {
 	t.Run("changed at the prompt", func(t *testing.T) { changedAtPrompt(t, r) })
 	t.Run("to and fro under writers", func(t *testing.T) { toAndFro(t, r, 2) })
 	t.Run("the candidate fails before the promotion", func(t *testing.T) { switchoverBack(t, r) })
+	t.Run("interrupted", func(t *testing.T) { switchoverInterrupted(t, r) })
 	t.Run("crashes", func(t *testing.T) { switchoverCrashes(t, r, every) })
 }
 
@@ -237,6 +238,27 @@ func killedAt(t *testing.T, r *lab.Region, n int, command string) bool {
 if [ $n = %d ]; then pkill -9 -x pgctl; echo "killed at $last"; break; fi; done; cat >/dev/null; }; while pgrep -x pgctl >/dev/null; do sleep 0.05; done`, command, n))
 	t.Log(out)
 	return strings.Contains(out, "killed")
+}
+
+// interruptedAt sends pgctl one SIGINT when a step of this text is running, and gives what it said and its exit code.
+func interruptedAt(t *testing.T, r *lab.Region, step, command string) string {
+	t.Helper()
+	return shell(t, r.Firstbox(), fmt.Sprintf(`{ pgctl %s --yes 2>&1 >/dev/null; echo "exit $?"; } | while read -r line; do echo "$line"; case $line in *"%s"*": running") pkill -INT -x pgctl;; esac; done`, command, step))
+}
+
+// switchoverInterrupted: Ctrl-C while the old master is being stopped, or made a standby, takes everything back.
+func switchoverInterrupted(t *testing.T, r *lab.Region) {
+	for _, step := range []string{"stop PostgreSQL cleanly", "make its files those of a standby"} {
+		from := master(t, r)
+		out := interruptedAt(t, r, step, "switchover")
+		if !strings.Contains(out, "exit 130") || !strings.Contains(out, "everything is as it was before") || !strings.Contains(out, "it ends after this step") {
+			t.Errorf("interrupted at %q: %s", step, out)
+		}
+		settles(t, r, []string{})
+		if now := master(t, r); now != from {
+			t.Errorf("the master is %q, expected %s again", now, from)
+		}
+	}
 }
 
 // switchoverCrashes kills pgctl at every so many reports of its steps and runs it again: each time the switchover comes to its end.

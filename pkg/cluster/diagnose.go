@@ -91,6 +91,9 @@ func (d *diagnosis) masters() {
 		d.critical(NoMaster, "", fmt.Sprintf("to keep the other one: stop PostgreSQL on %s, then start the other; to keep %s after all: clone the other anew from it, and lose what only that one has", old, old), "%s", d.view.Distrust)
 	case len(d.view.Masters) == 0:
 		message, hint := d.whyNoMaster()
+		if half := d.half(); half != "" {
+			hint = half
+		}
 		d.critical(NoMaster, "", hint, "%s", message)
 	case len(d.view.Masters) > 1:
 		var each []string
@@ -99,15 +102,39 @@ func (d *diagnosis) masters() {
 				each = append(each, fmt.Sprintf("%s on timeline %d at %s", s.Host, s.SQL.Timeline, s.SQL.Position))
 			}
 		}
-		d.critical(SplitBrain, "", "see which one the pools write to (pgctl pgpool show) and what only the other holds; then pgctl upmaster OTHER, where the newer one is to stay",
+		d.critical(SplitBrain, "", d.newerMaster(),
 			"%d servers answer as master: %s", len(each), strings.Join(each, ", "))
 	}
+}
+
+// newerMaster is which of several masters to keep, where their timelines tell.
+func (d *diagnosis) newerMaster() string {
+	var newest, others []string
+	var top Timeline
+	for _, s := range d.Servers {
+		if s.role() == RoleMaster {
+			top = max(top, s.SQL.Timeline)
+		}
+	}
+	for _, s := range d.Servers {
+		switch {
+		case s.role() != RoleMaster:
+		case s.SQL.Timeline == top:
+			newest = append(newest, s.Host)
+		default:
+			others = append(others, "pgctl upmaster "+s.Host)
+		}
+	}
+	if len(newest) == 1 {
+		return fmt.Sprintf("%s has the newer timeline; where it is to stay: %s (that says what only the other holds)", newest[0], strings.Join(others, ", "))
+	}
+	return "see which one the pools write to (pgctl pgpool show) and what only the other holds; then pgctl upmaster OTHER, where the newer one is to stay"
 }
 
 // whyNoMaster names who was master by the files of the servers that do not answer, and how far the standbys are.
 func (d *diagnosis) whyNoMaster() (message, hint string) {
 	var notes []string
-	hint = "bring back what does not answer; promote a standby only when it is certain that no master comes back"
+	hint = "bring back what does not answer; where a master is gone for good: pgctl failover shows who can take over"
 	for i := range d.Servers {
 		s := &d.Servers[i]
 		switch {

@@ -73,7 +73,7 @@ func (d *diagnosis) watcher(c Common, on bool) {
 	if on && w.Service.State != ServiceActive {
 		hint := w.Service.command(c.Host, "start")
 		if w.Service.State == ServiceAbsent {
-			hint = "install it there, or switch HA off (inactive_failover: 1)"
+			hint = "pgctl deploy, or switch HA off: pgctl disable-ha"
 		}
 		d.critical(WatcherDown, c.Host, hint, "pg_watcher is %s", w.Service.State)
 		return

@@ -53,6 +53,9 @@ func (d *diagnosis) postgresDown(srv *Server) {
 			message += fmt.Sprintf("; it was master on timeline %d", srv.newest())
 			hint = d.oldMaster(srv)
 		}
+		if half := d.half(); half != "" && d.view.Master == "" {
+			hint = half
+		}
 	}
 	f := d.withWaiting(srv, Failure{message, hint})
 	d.critical(PostgresDown, srv.Host, f.Hint, "%s", f.Message)
@@ -102,7 +105,11 @@ func (d *diagnosis) synchronous(srv *Server, st Standing) {
 	if d.Kind == nodes.KindPG9 || !st.Streaming || d.view.Master == "" || d.master().SQL.Blocked() {
 		return
 	}
-	switch hint := fmt.Sprintf("see synchronous_standby_names on %s", d.view.Master); {
+	hint := fmt.Sprintf("see synchronous_standby_names on %s", d.view.Master)
+	if names, err := ParseSyncNames(d.master().SQL.SyncNames); err == nil && !slices.ContainsFunc(names.Members, func(m string) bool { return IsMember(m, srv.Host) }) {
+		hint = "pgctl upmaster " + srv.Host + " has commits wait for it"
+	}
+	switch {
 	case st.Upstream == "":
 		d.warn(NotSynchronous, srv.Host, "see its primary_conninfo", "it streams from %q, which is no server of the inventory", srv.SQL.Receiver.SenderHost)
 	case st.Upstream == d.view.Master && st.SyncState == "":
@@ -120,10 +127,18 @@ func (d *diagnosis) blocked() {
 	}
 	waiting := ""
 	if m.SQL.SyncWaits > 0 {
-		waiting = fmt.Sprintf(", %d sessions do so now", m.SQL.SyncWaits)
+		waiting = ", " + sessions(m.SQL.SyncWaits) + " now"
 	}
 	d.critical(StandbyNotStreaming, m.Host, "bring the missing standby back, or have commits not wait for it: pgctl unsync HOST",
 		"every commit waits%s: synchronous_standby_names is %s, and too few of these stream", waiting, m.SQL.SyncNames)
+}
+
+// sessions is how many wait.
+func sessions(n int) string {
+	if n == 1 {
+		return "1 session does so"
+	}
+	return fmt.Sprintf("%d sessions do so", n)
 }
 
 // resume is the command that lets a paused replay go on.
@@ -163,7 +178,7 @@ func (d *diagnosis) waitingFor(srv *Server) string {
 		return ""
 	}
 	if m.SQL.SyncWaits > 0 {
-		return fmt.Sprintf("; every commit on %s waits for it, %d sessions do so now", m.Host, m.SQL.SyncWaits)
+		return fmt.Sprintf("; every commit on %s waits for it, %s now", m.Host, sessions(m.SQL.SyncWaits))
 	}
 	return fmt.Sprintf("; every commit on %s waits for it", m.Host)
 }

@@ -137,12 +137,29 @@ func TestDiagnose(t *testing.T) {
 			master: "db1", want: []string{"critical host-unreachable db2"}, says: "if it stays away: pgctl unsync db2",
 		},
 		{
+			name: "half of a switchover: nothing is to be started by hand",
+			change: func(s *cluster.Snapshot) {
+				s.Begun = []cluster.Begun{{Command: "switchover --to db2", Back: "switchover --to db1", Done: 5, Steps: 19}}
+				down(&s.Servers[0])
+				s.Servers[1].SQL.Receiver = nil
+			},
+			want: []string{"critical no-master -", "critical postgres-down db1", "critical standby-not-streaming db2", "warning change-unfinished -"},
+			says: "start nothing by hand; pgctl switchover --to db2 goes on, pgctl switchover --to db1 goes back",
+		},
+		{
+			name: "a change at work",
+			change: func(s *cluster.Snapshot) {
+				s.Begun = []cluster.Begun{{Command: "upmaster db2", AtWork: 7, Done: 1, Steps: 9}}
+			},
+			master: "db1", want: []string{"warning change-unfinished -"}, says: "pgctl upmaster db2 is at work (pid 7): 1 of 9 steps are done",
+		},
+		{
 			name: "a change that was broken off, and a journal that cannot be read",
 			change: func(s *cluster.Snapshot) {
-				s.Begun = []cluster.Begun{{Command: "switchover --to db2", Done: 7, Steps: 19}, {Failure: &cluster.Failure{Message: "x.json: not a journal"}}}
+				s.Begun = []cluster.Begun{{Command: "switchover --to db2", Back: "switchover --to db1", Done: 7, Steps: 19}, {Failure: &cluster.Failure{Message: "x.json: not a journal"}}}
 			},
 			master: "db1", want: []string{"warning change-unfinished -", "warning change-unfinished -"},
-			says: "pgctl switchover --to db2 began and has not ended: 7 of 19 steps are done\nunless it is still at work: pgctl switchover --to db2, which goes on",
+			says: "pgctl switchover --to db2 was broken off: 7 of 19 steps are done\npgctl switchover --to db2 goes on, pgctl switchover --to db1 goes back",
 		},
 		{
 			name: "a pool beside a stopped server is started without it",

@@ -20,7 +20,9 @@ type Snapshot struct {
 
 // Begun is a change that began and has not ended: it is at work, or was broken off.
 type Begun struct {
-	Command     string // such as "switchover"
+	Command     string // that goes on, such as "switchover --to db2"
+	Back        string // that goes back, such as "switchover --to db1"; "" none
+	AtWork      int    // process ID, while it is at work; 0: it was broken off
 	Done, Steps int
 	Failure     *Failure // its journal cannot be read; nil: it can
 }

@@ -257,7 +257,12 @@ func MayGoBack(stopped *plan.Stopped) bool {
 	if stopped.Done < index(verbStop) {
 		return false
 	}
-	return stopped.Done < index(verbPromote) || stopped.Done == index(verbPromote) && isNotPromoted(stopped.Err)
+	return stopped.Done < index(verbPromote) || stopped.Done == index(verbPromote) && (!stopped.Begun || isNotPromoted(stopped.Err))
+}
+
+// BeforePromotion tells whether a plan of which so many steps are done has not come to its promotion.
+func BeforePromotion(p plan.Plan, done int) bool {
+	return done <= slices.IndexFunc(p.Steps, func(s plan.Step) bool { return s.Verb == verbPromote })
 }
 
 // AfterPromotion is what of the plan of an earlier run comes after the promotion.

@@ -1,6 +1,7 @@
 package failover_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -281,9 +282,11 @@ func TestMayGoBack(t *testing.T) {
 		{"after the stop", index("stop") + 1, other, true},
 		{"the promotion was not asked for", index("promote"), fmt.Errorf("wrapped: %w", &failover.NotPromoted{Err: other}), true},
 		{"the promotion may have been asked for", index("promote"), other, false},
+		{"interrupted before the promotion was begun", index("promote"), context.Canceled, true},
 		{"after the promotion", index("promote") + 1, other, false},
 	} {
-		if got := failover.MayGoBack(&plan.Stopped{Plan: p, Done: tt.done, Err: tt.err}); got != tt.want {
+		begun := !errors.Is(tt.err, context.Canceled)
+		if got := failover.MayGoBack(&plan.Stopped{Plan: p, Done: tt.done, Begun: begun, Err: tt.err}); got != tt.want {
 			t.Errorf("%s: %v", tt.name, got)
 		}
 	}

@@ -1,6 +1,8 @@
 package failover
 
 import (
+	"cmp"
+
 	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/nodes"
 	"github.com/pgctl/pgctl/pkg/plan"
@@ -34,7 +36,7 @@ func Unsync(snap cluster.Snapshot, d cluster.Diagnosis, host string, accept []st
 	}
 	p := plan.Plan{Name: "unsync " + host, Facts: facts(master)}
 	b := builder{plan: &p, args: map[string]string{"data_dir": master.Data.Path}}
-	b.step(verbNames, master.Host, "have commits wait for "+namesText(after.String())+", no longer for "+host, "pgctl upmaster "+host+" takes it in again", with("names", after.String()))
+	b.step(verbNames, master.Host, "have commits wait for "+cmp.Or(after.String(), "nobody")+", no longer for "+host, "pgctl upmaster "+host+" takes it in again", with("names", after.String()))
 	return p, nil
 }
 

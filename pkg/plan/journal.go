@@ -27,22 +27,40 @@ type File struct {
 type record struct {
 	Plan Plan     `json:"plan"`
 	Done []string `json:"done"` // IDs of steps
+	PID  int      `json:"pid"`  // who runs it, or did
 }
 
 // Unfinished reads the plan that an earlier run left at path and how many of its steps were done; nil when there is none.
 func Unfinished(path string) (*Plan, int, error) {
+	r, err := read(path)
+	if r == nil || err != nil {
+		return nil, 0, err
+	}
+	return &r.Plan, len(r.Done), nil
+}
+
+// RunBy is the process that wrote it, whether or not it is still there; 0 when that is not known.
+func RunBy(path string) int {
+	r, err := read(path)
+	if r == nil || err != nil {
+		return 0
+	}
+	return r.PID
+}
+
+func read(path string) (*record, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, nil
+		return nil, nil
 	}
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	var r record
 	if err := json.Unmarshal(data, &r); err != nil {
-		return nil, 0, fmt.Errorf("%s: not a journal of pgctl (%w); look at it, then move it away", path, err)
+		return nil, fmt.Errorf("%s: not a journal of pgctl (%w); look at it, then move it away", path, err)
 	}
-	return &r.Plan, len(r.Done), nil
+	return &r, nil
 }
 
 // Journals are the paths of the journals in a folder, in order; none where there is no such folder.
@@ -62,7 +80,7 @@ func Journals(dir string) ([]string, error) {
 
 // Begin writes the plan.
 func (f *File) Begin(p Plan) error {
-	f.state = record{Plan: p, Done: []string{}}
+	f.state = record{Plan: p, Done: []string{}, PID: os.Getpid()}
 	return f.write()
 }
 

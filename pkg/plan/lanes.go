@@ -25,6 +25,7 @@ type progress struct {
 	mu      sync.Mutex
 	done    []bool
 	changed bool
+	begun   bool // a step that failed had been begun
 }
 
 // count is how many steps, from the first, are done.
@@ -100,6 +101,7 @@ func (p *progress) note(n int, did bool, err error) error {
 	defer p.mu.Unlock()
 	p.changed = p.changed || did
 	if err != nil {
+		p.begun = p.begun || did
 		return err
 	}
 	p.done[n] = true

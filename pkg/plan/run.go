@@ -80,6 +80,7 @@ type Stopped struct {
 	Plan    Plan
 	Done    int  // so many steps, from the first, are done or were so already
 	Changed bool // something was changed, or may have been
+	Begun   bool // the step after those was begun, or another one beside it
 	Err     error
 }
 
@@ -113,7 +114,7 @@ func (r *Runner) Run(ctx context.Context, p Plan) error {
 			if r.Journal != nil && !progress.changed {
 				err = errors.Join(err, r.Journal.End()) // nothing to go on with
 			}
-			return &Stopped{Plan: p, Done: progress.count(), Changed: progress.changed, Err: err}
+			return &Stopped{Plan: p, Done: progress.count(), Changed: progress.changed, Begun: progress.begun, Err: err}
 		}
 		i = end
 	}

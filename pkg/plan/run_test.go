@@ -115,6 +115,7 @@ func TestStopped(t *testing.T) {
 		cause   error
 		done    int
 		changed bool
+		begun   bool // the step that it stopped at
 		text    string
 		did     []string
 	}{
@@ -129,7 +130,7 @@ func TestStopped(t *testing.T) {
 				return nil
 			}
 		}, cause: errGone, done: 2, changed: true, text: "step 3 of 3", did: []string{"s1", "s2"}},
-		{name: "no proof", change: func(_ *plan.Runner, w *world, _ func()) { w.deaf = "s2" }, cause: plan.ErrUnproven, done: 1, changed: true, text: "its effect does not show: it is dark", did: []string{"s1", "s2"}},
+		{name: "no proof", change: func(_ *plan.Runner, w *world, _ func()) { w.deaf = "s2" }, cause: plan.ErrUnproven, done: 1, changed: true, begun: true, text: "its effect does not show: it is dark", did: []string{"s1", "s2"}},
 		{name: "cannot see", change: func(_ *plan.Runner, w *world, _ func()) { w.lost = errors.New("no answer") }, text: "no answer"},
 		{name: "interrupted during a step: that step is brought to its end", change: func(r *plan.Runner, _ *world, cancel func()) {
 			r.Report = func(s plan.Step, state plan.State, _ error) {
@@ -151,7 +152,7 @@ func TestStopped(t *testing.T) {
 			if !errors.As(err, &stopped) {
 				t.Fatalf("got %v", err)
 			}
-			if stopped.Done != tt.done || stopped.Changed != tt.changed || tt.cause != nil && !errors.Is(err, tt.cause) || !strings.Contains(err.Error(), tt.text) {
+			if stopped.Done != tt.done || stopped.Changed != tt.changed || stopped.Begun != tt.begun || tt.cause != nil && !errors.Is(err, tt.cause) || !strings.Contains(err.Error(), tt.text) {
 				t.Errorf("done %d, changed %v: %v", stopped.Done, stopped.Changed, err)
 			}
 			if !slices.Equal(w.did, tt.did) {
