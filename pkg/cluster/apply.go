@@ -33,7 +33,7 @@ func (r Rules) Apply(s State, c Command) (State, error) {
 	if change == nil {
 		return s, fmt.Errorf("%w: command %q", ErrUnknown, c.Kind)
 	}
-	if c.Epoch != s.Epoch || c.Gen != s.Gen {
+	if r.Stale(&s, &c) {
 		return s, fmt.Errorf("%w: %s was decided at epoch %d generation %d, the state is at %d and %d", ErrStale, c.Kind, c.Epoch, c.Gen, s.Epoch, s.Gen)
 	}
 	if s.Halted != "" && c.Kind != Adopt {
@@ -49,6 +49,9 @@ func (r Rules) Apply(s State, c Command) (State, error) {
 	next.History = append(slices.Clone(s.History[from:]), record)
 	return next, nil
 }
+
+// stale is the compare of compare-and-set.
+func stale(s *State, c *Command) bool { return c.Epoch != s.Epoch || c.Gen != s.Gen }
 
 // transition is what a kind of command does; nil for one that is not known. A transition replaces slices, it never writes into them.
 func (r Rules) transition(k CommandKind) func(*State, Command) error {

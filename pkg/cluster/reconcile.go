@@ -114,7 +114,8 @@ func (w *reconciler) startReadOnly() {
 
 // freeze: an election has begun, whatever this server's part in it. It stays so until an epoch serves.
 func (w *reconciler) freeze() {
-	if base := w.s.Election.Base; w.f.FrozenFor < base {
+	base, up := w.s.Election.Base, &w.f.Upstream
+	if w.f.FrozenFor < base || base != 0 && (up.File != "" || up.Receiver != "") {
 		w.do(Action{Do: DoFreeze, Base: base}, "epoch %d is over, an election has begun", base)
 	}
 }

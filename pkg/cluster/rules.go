@@ -5,6 +5,8 @@ import "time"
 // Rules are the judgements that safety rests on, each a pure function of its own. Sound is what runs; the simulation replaces one at a
 // time by a plausible mistake, and has to notice.
 type Rules struct {
+	// Stale: was the command decided on another state (compare-and-set)?
+	Stale func(s *State, c *Command) bool
 	// AllBlocked: may anybody still acknowledge under these configurations while those are frozen (M1)?
 	AllBlocked func(configs []SyncConfig, frozen func(member string) bool) bool
 	// InForce says what is missing to the proof that every process of the master goes by c; "" nothing (M3).
@@ -36,7 +38,7 @@ type Rules struct {
 // Sound are the rules that are believed to be right.
 func Sound() Rules {
 	return Rules{
-		AllBlocked: AllBlocked, InForce: inForce, Settled: settled, Flushed: flushed, Final: final, Frozen: frozen, Thaws: thaws,
+		Stale: stale, AllBlocked: AllBlocked, InForce: inForce, Settled: settled, Flushed: flushed, Final: final, Frozen: frozen, Thaws: thaws,
 		Foreign: Foreign, NamesFor: namesFor, MayServe: mayServe, MayStart: mayStart, Reached: reached, Quiet: quiet,
 	}
 }

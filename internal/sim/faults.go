@@ -1,0 +1,363 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+)
+
+// faults are what may go wrong all the time, as one in so many; 0 never. And what goes wrong at certain times.
+type faults struct {
+	pauses     int // checks that are followed by a long pause before their act
+	slowReload int // processes that read a reload late
+	slowNet    int // messages that are under way for seconds
+	cancels    int // waiting commits that a client gives up
+	events     []event
+	next       int
+}
+
+// times of a schedule: the region is whole by begin, every fault ends at heal, and it is whole again by the end.
+const (
+	beginAt = 14 * time.Second
+	healAt  = 75 * time.Second
+	endAt   = healAt + 110*time.Second
+)
+
+type event struct {
+	at, long time.Duration
+	kind     int
+	host     int // -1: whoever is master then
+	arg      int
+}
+
+// The kinds of faults.
+const (
+	hostCrash = iota
+	hostPause
+	watcherCrash
+	watcherPause
+	pgCrash
+	pgStop
+	pgHung
+	pgFull
+	pgRestart
+	partition
+	oneWay
+	lossy
+	stuckSender
+	stuckCheckpointer
+	stallReceiver
+	stallReplay
+	pauseReplay
+	impostor
+	longStatement
+	promoteByHand
+	stopByHand
+	brokenFile
+	lyingProbe
+	oldDisk
+	kinds
+)
+
+// draw makes the faults of a schedule. They come in bursts: what loses data is seldom one fault alone.
+func (w *world) draw() {
+	r := &w.rng
+	w.f.pauses = []int{0, 0, 200, 60, 25}[r.n(5)]
+	w.f.slowReload = []int{1000, 20, 5, 3}[r.n(4)]
+	w.f.slowNet = []int{0, 0, 100, 15}[r.n(4)]
+	w.f.cancels = []int{0, 0, 60}[r.n(3)]
+	for range 1 + r.n(4) {
+		at := r.between(beginAt, healAt-8*time.Second)
+		for range 1 + r.n(4) {
+			e := event{at: at + r.between(0, 7*time.Second), kind: r.n(kinds), host: r.n(w.topo.Servers), arg: r.n(1 << 20)}
+			if r.one(2) {
+				e.host = -1
+			} else if r.one(4) {
+				e.host = r.n(len(w.hosts))
+			}
+			e.long = []time.Duration{2 * time.Second, 6 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute}[r.n(5)]
+			e.long = r.between(e.long/2, e.long)
+			w.f.events = append(w.f.events, e)
+		}
+	}
+	slices.SortStableFunc(w.f.events, func(a, b event) int { return int(a.at - b.at) })
+}
+
+var kindNames = [kinds]string{
+	"host crash", "host pause", "watcher crash", "watcher pause", "PostgreSQL crash", "postmaster stopped (SIGSTOP)", "disk hangs", "too many clients",
+	"PostgreSQL restart", "partition", "one-way cut", "lossy network", "walsender not scheduled", "checkpointer busy", "receiver stalls",
+	"replay held up", "replay paused", "impostor walsender", "long statement", "promoted by hand", "stopped by hand", "syntax error in postgresql.conf",
+	"probes that lie", "old disk put back",
+}
+
+// inject lets the faults begin that are due, and ends all at the heal.
+func (w *world) inject() {
+	for w.f.next < len(w.f.events) && w.f.events[w.f.next].at <= w.now && w.healed == 0 {
+		e := w.f.events[w.f.next]
+		w.f.next++
+		if e.host == -2 {
+			e.host = w.leader()
+		}
+		if e.host < 0 {
+			if e.host = w.index(w.oracle.truth.state.Master); e.host < 0 {
+				continue
+			}
+		}
+		w.say("%s: FAULT %s for %s", w.hosts[e.host].name, kindNames[e.kind], e.long)
+		w.begin(e)
+	}
+	for i := range w.hosts {
+		w.recover(i)
+	}
+	if w.healed == 0 && w.now >= healAt && !w.promised() {
+		w.heal()
+	}
+	if w.healed != 0 && w.now%(3*time.Second) < tick {
+		w.operate()
+	}
+}
+
+// begin is a fault's first moment.
+func (w *world) begin(e event) {
+	h := &w.hosts[e.host]
+	until := w.now + e.long
+	switch e.kind {
+	case hostCrash:
+		w.crashHost(e.host, until)
+	case hostPause:
+		if h.up {
+			h.paused, h.stops = until, e.arg%2 == 0
+		}
+	case watcherCrash:
+		w.crashWatcher(e.host, w.now+w.rng.between(time.Second, 8*time.Second))
+	case watcherPause:
+		h.w.paused = until
+	case partition:
+		for i := range w.hosts {
+			for j := range w.hosts {
+				w.cut[i][j] = (i == e.host || e.arg>>i&1 == 1 && e.arg>>15&1 == 1) != (j == e.host || e.arg>>j&1 == 1 && e.arg>>15&1 == 1)
+			}
+		}
+		w.ends = append(w.ends, ending{until, partition})
+	case oneWay:
+		w.cut[e.host][e.arg%len(w.hosts)] = true
+		w.ends = append(w.ends, ending{until, partition})
+	case lossy:
+		w.loss = 2 + e.arg%6
+		w.ends = append(w.ends, ending{until, lossy})
+	case oldDisk:
+		w.oldDisk(e.host, e.arg)
+	default:
+		if h.server {
+			w.beginPG(e, until)
+		}
+	}
+}
+
+// beginPG is the first moment of a fault of PostgreSQL.
+func (w *world) beginPG(e event, until time.Duration) {
+	h := &w.hosts[e.host]
+	p := h.pg
+	if !h.up {
+		return
+	}
+	switch e.kind {
+	case pgCrash:
+		if p.up {
+			p.stop()
+			if w.m == CrashPassesGate { // restart_after_crash
+				w.start(h)
+			}
+		}
+	case pgStop:
+		p.sigstop = until
+	case pgHung:
+		p.hung = until
+	case pgFull:
+		p.full = until
+	case pgRestart, stopByHand:
+		p.stop()
+		if p.stopped = e.kind == stopByHand; !p.stopped {
+			w.start(h)
+		}
+	case stuckSender:
+		for _, s := range p.senders {
+			if s.pid%2 == e.arg%2 {
+				s.stuck, s.due = until, max(s.due, min(s.due, until))
+			}
+		}
+	case stuckCheckpointer:
+		p.stuckCkpt = until
+	case stallReceiver:
+		p.stallRecv = until
+	case stallReplay:
+		p.replayStop = until
+	case pauseReplay:
+		p.replayOff = p.recovery
+	case impostor:
+		w.impostor(h, e.arg)
+	case longStatement:
+		if w.version10 && p.writes(w.now) {
+			p.old, p.oldFrom, p.oldEnds = p.run, w.now, w.now+w.rng.between(time.Second, 9*time.Second)
+		}
+	case promoteByHand:
+		if p.recovery && h.frozenFor == 0 {
+			h.rogue = true
+			w.promote(h)
+		}
+	case brokenFile:
+		p.broken = true
+		w.ends = append(w.ends, ending{until, brokenFile})
+	case lyingProbe:
+		h.w.lie = h.clock + e.long
+	}
+}
+
+// impostor is a walsender that bears a standby's name and is not it.
+func (w *world) impostor(h *host, arg int) {
+	s := w.oracle.truth.state
+	if n := len(s.Members); n > 0 && h.pg.works(w.now) && !h.pg.recovery {
+		w.lastPID++
+		x := &sender{pid: w.lastPID, name: s.Members[arg%n].Name, host: -1, conf: h.pg.run, due: never, since: w.now}
+		x.prio = x.conf.priority(x.name)
+		h.pg.senders = append(h.pg.senders, x)
+	}
+}
+
+type ending struct {
+	at   time.Duration
+	kind int
+}
+
+func (w *world) crashHost(i int, until time.Duration) {
+	h := &w.hosts[i]
+	if !h.up {
+		return
+	}
+	w.crashWatcher(i, never)
+	h.up, h.back, h.rogue = false, until, false
+	h.paused = 0
+	if h.server {
+		h.pg.stop()
+		h.pg.sigstop, h.pg.hung, h.pg.full = 0, 0, 0
+	}
+}
+
+// crashWatcher ends a watcher; a statement that it has sent may live on.
+func (w *world) crashWatcher(i int, again time.Duration) {
+	h := &w.hosts[i]
+	x := &h.w
+	if x.runs && len(x.acts) > 0 && x.acts[0].Do == cluster.DoSetNames && h.server {
+		w.orphans = append(w.orphans, orphan{i, x.acts[0].Text, w.now + w.rng.between(0, 40*time.Second)})
+	}
+	x.runs, x.restart, h.raft.leader = false, again, -1
+}
+
+// oldDisk puts back a copy of the quorum's log that was made a while ago.
+func (w *world) oldDisk(i, arg int) {
+	h := &w.hosts[i]
+	w.crashWatcher(i, w.now+2*time.Second)
+	e := h.raft.log
+	for range 1 + arg%8 {
+		if e.parent != nil {
+			e = e.parent
+		}
+	}
+	h.raft.log, h.raft.commit, h.raft.term, h.raft.vote = e, e, e.term, -1
+	for h.raft.commit.parent != nil && !w.oracle.truth.has(h.raft.commit) {
+		h.raft.commit = h.raft.commit.parent
+	}
+	h.raft.suspect = w.m != OldVoterAccepted
+}
+
+// recover ends what has an end: a host boots and systemd starts its PostgreSQL, links come back.
+func (w *world) recover(i int) {
+	h := &w.hosts[i]
+	if !h.up && w.now >= h.back {
+		h.up, h.back, h.wasOpen = true, 0, false
+		h.w.runs, h.w.restart, h.w.paused = false, w.now+w.rng.between(time.Second, 6*time.Second), 0
+		if h.server && !h.pg.stopped && !w.rng.one(4) {
+			w.start(h)
+		}
+		w.say("%s: is up again", h.name)
+	}
+	if i > 0 {
+		return
+	}
+	kept := w.ends[:0]
+	for _, e := range w.ends {
+		if w.now < e.at {
+			kept = append(kept, e)
+			continue
+		}
+		switch e.kind {
+		case partition:
+			w.cut = [12][12]bool{}
+		case lossy:
+			w.loss = 0
+		case brokenFile:
+			w.mendFiles()
+		}
+	}
+	w.ends = kept
+}
+
+func (w *world) mendFiles() {
+	for i := range w.topo.Servers {
+		w.hosts[i].pg.broken = false
+	}
+}
+
+// heal ends every fault.
+func (w *world) heal() {
+	w.say("every fault ends")
+	w.healed = w.now
+	w.cut, w.loss, w.orphans = [12][12]bool{}, 0, nil
+	w.f = faults{slowReload: 1000}
+	w.mendFiles()
+	for i := range w.hosts {
+		h := &w.hosts[i]
+		h.back = min(h.back, w.now)
+		h.paused = min(h.paused, w.now)
+		h.w.restart, h.w.paused = min(h.w.restart, w.now), min(h.w.paused, w.now)
+		h.w.actDue, h.w.cmdDue, h.w.lie = min(h.w.actDue, w.now), min(h.w.cmdDue, w.now), 0
+		if !h.server {
+			continue
+		}
+		p := h.pg
+		p.sigstop, p.hung, p.full, p.replayStop, p.stallRecv, p.stuckCkpt = 0, 0, 0, 0, 0, 0
+		p.senders = slices.DeleteFunc(p.senders, func(s *sender) bool { return s.host < 0 })
+		for _, s := range p.senders {
+			s.stuck = 0
+		}
+	}
+}
+
+// operate is what an operator does about what waits for one.
+func (w *world) operate() {
+	s := w.oracle.truth.state
+	for i := range w.topo.Servers {
+		h := &w.hosts[i]
+		h.w.starts = 0
+		h.pg.replayOff = false
+		if h.pg.stopped {
+			h.pg.stopped = false
+			w.start(h)
+		}
+		if m := w.index(s.Master); s.QuarantineOf(h.name) != "" && !w.p.MasterByTS && s.Opened && m >= 0 && !s.Listed(h.incarnation) && s.MemberOf(h.name) == h.incarnation {
+			w.say("%s: an operator runs upmaster", h.name)
+			w.renew(i, m)
+		}
+	}
+}
+
+// leader is the host that leads the quorum; -1 nobody.
+func (w *world) leader() int {
+	for i := range w.hosts {
+		if w.hosts[i].raft.leader == i {
+			return i
+		}
+	}
+	return -1
+}
