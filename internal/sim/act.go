@@ -61,10 +61,9 @@ func (w *world) performPower(i int, a cluster.Action) {
 		}
 	case cluster.DoStop, cluster.DoKill:
 		p.stop()
-		h.rogue = false
 	case cluster.DoStartReadOnly:
 		if !p.up && w.now >= p.hung {
-			p.gate, p.conf, p.broken = true, w.parsed(cluster.ClosedNames), false
+			p.gate, p.conf, p.broken, h.rogue = true, w.parsed(cluster.ClosedNames), false, false
 			h.w.starts++
 			w.start(h)
 		}

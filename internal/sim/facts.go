@@ -12,7 +12,8 @@ func (w *world) facts(i int) *cluster.Facts {
 	x, p := &h.w, h.pg
 	if p.up && w.now < p.sigstop && x.last != nil {
 		f := *x.last // it does not answer: what was known
-		x.ages(&f, h)
+		f.Silent = h.clock - x.answered
+		x.ages(&f, h, w.now)
 		return &f
 	}
 	f := &cluster.Facts{
@@ -24,18 +25,20 @@ func (w *world) facts(i int) *cluster.Facts {
 		f.Rows, f.Names.Shown = x.last.Rows, x.last.Names.Shown
 	}
 	if f.Running {
+		x.answered = h.clock
 		w.asked(i, f)
 	} else {
 		x.since, x.gone = h.clock, h.clock
 	}
-	x.ages(f, h)
+	x.ages(f, h, w.now)
 	x.last = f
 	return f
 }
 
 // ages are what goes on while nothing answers.
-func (x *watcher) ages(f *cluster.Facts, h *host) {
-	f.WriteAge, f.Lease, f.Canary = h.clock-x.write, cluster.Never, cluster.Canary{Age: h.clock - x.canary, Names: x.canaryText}
+func (x *watcher) ages(f *cluster.Facts, h *host, now time.Duration) {
+	f.WriteAge = min(h.clock-x.write, now-h.pg.startedAt)
+	f.Lease, f.Canary = cluster.Never, cluster.Canary{Age: h.clock - x.canary, Names: x.canaryText}
 	if x.leaseEpoch == x.epoch {
 		f.Lease = h.clock - x.lease
 	}
@@ -75,6 +78,8 @@ func (w *world) asked(i int, f *cluster.Facts) {
 	}
 	w.stalls(i, f)
 	f.Current = cluster.LSN(len(p.wal)) // last
+	x.sight = cluster.Sight{Now: h.clock, Heard: x.heard}
+	f.Ahead = cluster.AheadOf(f, &x.sight)
 }
 
 // syncState is what pg_stat_replication would show: the asking session's own, new copy of the names, and the priorities.

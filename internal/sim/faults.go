@@ -236,7 +236,7 @@ func (w *world) crashHost(i int, until time.Duration) {
 		return
 	}
 	w.crashWatcher(i, never)
-	h.up, h.back, h.rogue = false, until, false
+	h.up, h.back = false, until
 	h.paused = 0
 	if h.server {
 		h.pg.stop()
@@ -257,6 +257,9 @@ func (w *world) crashWatcher(i int, again time.Duration) {
 // oldDisk puts back a copy of the quorum's log that was made a while ago.
 func (w *world) oldDisk(i, arg int) {
 	h := &w.hosts[i]
+	if slices.ContainsFunc(w.hosts, func(o host) bool { return o.raft.suspect }) {
+		return // of a majority of disks nothing could be known any more
+	}
 	w.crashWatcher(i, w.now+2*time.Second)
 	e := h.raft.log
 	for range 1 + arg%8 {
@@ -276,6 +279,7 @@ func (w *world) recover(i int) {
 	h := &w.hosts[i]
 	if !h.up && w.now >= h.back {
 		h.up, h.back, h.wasOpen = true, 0, false
+		h.booted++
 		h.w.runs, h.w.restart, h.w.paused = false, w.now+w.rng.between(time.Second, 6*time.Second), 0
 		if h.server && !h.pg.stopped && !w.rng.one(4) {
 			w.start(h)

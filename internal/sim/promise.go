@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
@@ -40,12 +41,14 @@ func (w *world) whole() string {
 	s := w.oracle.truth.state
 	m := w.index(s.Master)
 	switch {
-	case s.Phase != cluster.Serving || s.Epoch < 2:
-		return "nobody else serves yet"
+	case s.Phase != cluster.Serving:
+		return fmt.Sprintf("epoch %d is %s", s.Epoch, s.Phase)
 	case !w.open(&w.hosts[m]):
 		return s.Master + " is not open"
 	case w.hosts[w.pools[1]].pool != m:
 		return "the pool is not moved"
+	case w.oracle.lastAck < w.now-2*time.Second || w.now < w.faultAt+3*time.Second:
+		return "no commit returns"
 	}
 	return ""
 }

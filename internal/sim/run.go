@@ -51,6 +51,7 @@ func Run(seed uint64, m Mutant, story bool) Result {
 		}
 	}
 	if w.oracle.violation == "" && missing != "" {
+		w.explain()
 		w.violate("not whole again %s after the last fault: %s", w.now-max(w.healed, w.faultAt), missing)
 	}
 	if w.oracle.violation == "" && wholeSince != 0 && !w.promised() {
@@ -78,5 +79,22 @@ func (w *world) failsafeAsksSet() {
 			}
 		}
 		return false
+	}
+}
+
+// explain tells what everybody waits for.
+func (w *world) explain() {
+	if i := w.leader(); i >= 0 && !w.quiet {
+		x := &w.hosts[i].w
+		d := w.rules.Decide(x.state, &x.sight, w.policyOf(w.hosts[i].raft.commit), "")
+		w.say("%s, the executor, waits: %q", w.hosts[i].name, d.Waits)
+		for _, j := range d.Judgements {
+			w.say("judged %s %s", j.Code, j.Host)
+		}
+	}
+	for i := range w.topo.Servers {
+		if f := w.hosts[i].w.last; f != nil {
+			w.say("%s: %+v", w.hosts[i].name, *f)
+		}
 	}
 }

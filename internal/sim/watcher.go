@@ -15,6 +15,7 @@ const (
 // watcher is `pgctl watch` on one host: what it remembers, all on the host's own clock. A restart forgets everything.
 type watcher struct {
 	runs    bool
+	booted  int           // of the machine, when it began
 	restart time.Duration // world's time at which supervisor starts it again
 	paused  time.Duration // until then; 0 not
 	beat    time.Duration
@@ -25,6 +26,7 @@ type watcher struct {
 	phase   cluster.Phase
 	phaseAt time.Duration
 
+	seq   int64
 	heard []cluster.Heard
 	sight cluster.Sight
 	life  []time.Duration
@@ -53,6 +55,7 @@ type watcher struct {
 	probeID    rec
 	write      time.Duration
 	last       *cluster.Facts
+	answered   time.Duration
 
 	acts   []cluster.Action
 	actDue time.Duration
@@ -72,13 +75,21 @@ func (x *watcher) begin(w *world, i int) {
 	h := &w.hosts[i]
 	n := len(w.hosts)
 	c := h.clock
+	old := *x
+	if old.state == nil || old.booted != h.booted { // what ages rest on is kept for as long as the machine is up
+		old = watcher{lease: longAgo, canary: longAgo, write: c, gotAt: c, ans: make([]cluster.Answer, n), life: make([]time.Duration, n), seq: old.seq}
+		for j := range old.life {
+			old.life[j] = c
+		}
+	}
 	*x = watcher{
 		runs: true, beat: c + w.rng.between(0, heartbeat), state: &cluster.State{}, heard: make([]cluster.Heard, 0, n),
-		life: make([]time.Duration, n), ans: make([]cluster.Answer, n), flush: make([]int, n), flushAt: make([]time.Duration, n),
-		gotAt: c, since: c, gone: c, lease: longAgo, canary: longAgo, probing: longAgo, write: c, epochAt: c, phaseAt: c, shownAt: c,
+		life: old.life, ans: old.ans, got: old.got, seq: old.seq, booted: h.booted, flush: make([]int, n), flushAt: make([]time.Duration, n),
+		gotAt: old.gotAt, since: c, gone: c, lease: old.lease, leaseEpoch: old.leaseEpoch, canary: old.canary, canaryText: old.canaryText,
+		probing: longAgo, write: old.write, epochAt: c, phaseAt: c, shownAt: c,
 	}
-	for j := range x.life {
-		x.life[j], x.flushAt[j] = c, c
+	for j := range x.flushAt {
+		x.flushAt[j] = c
 	}
 	if w.m != PredecessorLives { // it ends the sessions of the one before it
 		kept := w.orphans[:0]
@@ -141,8 +152,9 @@ func (w *world) round(i int) {
 	h := &w.hosts[i]
 	x := &h.w
 	w.probe(i)
+	x.seq++
 	r := &cluster.Report{
-		Host: h.name, Features: cluster.Features, Epoch: x.epoch, Phase: x.state.Phase,
+		Host: h.name, Seq: x.seq, Features: cluster.Features, Epoch: x.epoch, Phase: x.state.Phase,
 		EpochAge: h.clock - x.epochAt, PhaseAge: h.clock - x.phaseAt,
 	}
 	r.Probes = make([]cluster.Probe, w.topo.Servers)
@@ -195,6 +207,9 @@ func (w *world) acting() time.Duration {
 func (x *watcher) hear(r *cluster.Report, at time.Duration) {
 	for j := range x.heard {
 		if x.heard[j].Host == r.Host {
+			if x.heard[j].Seq > r.Seq {
+				return
+			}
 			x.heard[j] = cluster.Heard{Report: r, At: at}
 			return
 		}

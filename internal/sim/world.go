@@ -33,6 +33,7 @@ type host struct {
 	name   string
 	server bool
 	up     bool
+	booted int           // how often
 	paused time.Duration // the whole machine, until then; 0 not
 	clock  time.Duration // monotonic
 	stops  bool          // its clock stops while it is paused

@@ -211,11 +211,8 @@ func (d *decider) foreign(f *Facts) string {
 			return why
 		}
 	}
-	m := d.facts(d.s.Master)
-	_, age := d.v.of(f.Host)
-	_, later := d.v.of(d.s.Master)
-	if at := max(f.Received, f.Replayed); m != nil && later < age && m.Running && !m.Recovery && at > m.Current {
-		return fmt.Sprintf("it is ahead of the master: %s against %s", at, m.Current)
+	if m := d.facts(d.s.Master); m != nil && m.signed(d.s) && slices.Contains(m.Ahead, f.Host) {
+		return fmt.Sprintf("it is ahead of the master: %s against %s", max(f.Received, f.Replayed), m.Current)
 	}
 	return ""
 }

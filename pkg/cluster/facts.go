@@ -5,16 +5,18 @@ import "time"
 // Never is the age of what has not happened; it may be added to other ages.
 const Never = time.Duration(1 << 60)
 
-// Facts is what a watcher knows of its own server at one moment. Ages are monotonic and count up to that moment. What a PostgreSQL that
+// Facts is what a watcher knows of its own server at one moment. Ages are monotonic and count up to that moment; they survive a restart
+// of the watcher, not of the machine. What a PostgreSQL that
 // does not run or answer would have to say keeps its last known value where the comment says so, else it is zero.
 type Facts struct {
 	Host   string
 	Name   string // member name of the data here: minted at the last clone, rewind or rejoin; "" none yet
 	System uint64 // 0 not known
 
-	Running   bool // the postmaster is there and answers
-	Stopped   bool // it was shut down cleanly, not by the watcher
-	Starts    int  // starts tried in a row without a lasting success
+	Running   bool          // the postmaster is there
+	Silent    time.Duration // since PostgreSQL answered all this; 0 it does so now
+	Stopped   bool          // it was shut down cleanly, not by the watcher
+	Starts    int           // starts tried in a row without a lasting success
 	Recovery  bool
 	Gate      bool // the data directory says read-only (M9)
 	Unsafe    string
@@ -34,10 +36,11 @@ type Facts struct {
 	Names      NamesFacts
 	Senders    []Sender
 	Stalls     []Stall
-	MasterFile string // what /pitrix/run/pg_master says
-	Saved      bool   // a checkpoint was completed since the promotion
+	Ahead      []string // master: hosts that had said, before Current was read, that they are further (AheadOf)
+	MasterFile string   // what /pitrix/run/pg_master says
+	Saved      bool     // a checkpoint was completed since the promotion
 
-	WriteAge time.Duration // since the watcher's own local write last succeeded
+	WriteAge time.Duration // since the watcher's own local write last succeeded, or PostgreSQL was started
 	Lease    time.Duration // since the request was SENT that the quorum's leader granted last, for this epoch
 	Canary   Canary
 }
@@ -97,6 +100,7 @@ type Canary struct {
 // Report is what a watcher tells all others, once a heartbeat.
 type Report struct {
 	Host     string
+	Seq      int64 // grows with each report of a host; one that comes late is dropped
 	Features int
 	Epoch    int64         // the state that it knows
 	Phase    Phase         // of that epoch
@@ -172,6 +176,19 @@ func (f *Facts) stalled(member string) time.Duration {
 		}
 	}
 	return 0
+}
+
+// AheadOf lists the servers whose reports, heard before f was gathered, say that they have more WAL than this master: what its standby
+// has it must have had before. Only the master's own watcher can tell: anybody else may hold an older report of it than of the standby.
+func AheadOf(f *Facts, v *Sight) []string {
+	var all []string
+	for i := range v.Heard {
+		o := v.Heard[i].Facts
+		if o != nil && o.Host != f.Host && o.Running && o.Recovery && f.Running && !f.Recovery && max(o.Received, o.Replayed) > f.Current {
+			all = append(all, o.Host)
+		}
+	}
+	return all
 }
 
 // signed tells whether the data here bears the row of this epoch and nonce.
