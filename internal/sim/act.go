@@ -62,19 +62,19 @@ func (w *world) performPower(i int, a cluster.Action) {
 	case cluster.DoStop, cluster.DoKill:
 		p.stop()
 	case cluster.DoStartReadOnly:
+		h.w.starts++
 		if !p.up && w.now >= p.hung {
 			p.gate, p.conf, p.broken, h.rogue = true, w.parsed(cluster.ClosedNames), false, false
-			h.w.starts++
 			w.start(h)
 		}
 	case cluster.DoStartMaster:
+		h.w.starts++
 		if w.now >= p.hung {
 			p.stop()
 			if w.m != CrashPassesGate {
 				p.hba = false
 			}
 			p.gate = false
-			h.w.starts++
 			w.start(h)
 		}
 	case cluster.DoPutGate:
@@ -132,7 +132,7 @@ func (w *world) sign(h *host, epoch int64, nonce string) {
 	p := h.pg
 	from := p.forks[len(p.forks)-1]
 	row := cluster.Epoch{Epoch: epoch, Master: h.name, Nonce: nonce, Timeline: cluster.Timeline(from.timeline), Fork: cluster.LSN(from.at)}
-	if len(p.rows) == 0 {
+	if len(p.rows) == 0 || p.rows[len(p.rows)-1].Timeline == row.Timeline {
 		row.Fork = cluster.LSN(len(p.wal))
 	}
 	w.rows = append(w.rows, row)

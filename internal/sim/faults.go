@@ -95,6 +95,12 @@ var kindNames = [kinds]string{
 func (w *world) inject() {
 	for w.f.next < len(w.f.events) && w.f.events[w.f.next].at <= w.now && w.healed == 0 {
 		e := w.f.events[w.f.next]
+		if w.promised() && e.host == -1 && !w.inSync() {
+			w.f.events[w.f.next].at = w.now + tick // it is made of a region that is whole
+			w.faultAt += tick
+			w.until += tick
+			return
+		}
 		w.f.next++
 		if e.host == -2 {
 			e.host = w.leader()
@@ -341,6 +347,10 @@ func (w *world) heal() {
 // operate is what an operator does about what waits for one.
 func (w *world) operate() {
 	s := w.oracle.truth.state
+	if i := w.leader(); s.Halted != "" && i >= 0 {
+		w.adopt(i)
+		return
+	}
 	for i := range w.topo.Servers {
 		h := &w.hosts[i]
 		h.w.starts = 0
@@ -364,4 +374,22 @@ func (w *world) leader() int {
 		}
 	}
 	return -1
+}
+
+// adopt takes the server with the newest signature for the master, as an operator says.
+func (w *world) adopt(i int) {
+	s := w.oracle.truth.state
+	best := -1
+	for j := range w.topo.Servers {
+		p := w.hosts[j].pg
+		if len(p.rows) > 0 && p.up && !p.recovery && (best < 0 || p.rows[len(p.rows)-1].Epoch > w.hosts[best].pg.rows[len(w.hosts[best].pg.rows)-1].Epoch) {
+			best = j
+		}
+	}
+	if best < 0 {
+		return
+	}
+	cmd := cluster.Command{Kind: cluster.Adopt, Epoch: s.Epoch, Gen: s.Gen, Host: w.hosts[best].name, Nonce: "adopted", Rows: w.hosts[best].pg.rows}
+	cmd.Record.Rule = "an operator says so"
+	w.propose(i, &cmd, w.hosts[i].raft.log.voters)
 }

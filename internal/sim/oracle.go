@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
@@ -55,6 +56,9 @@ func (w *world) acknowledge(h *host, id rec, who int, _ time.Duration) {
 		o.lastAck = w.now
 	}
 	o.acks++
+	if slices.ContainsFunc(h.pg.senders, func(s *sender) bool { return s.host < 0 && s.prio > 0 }) {
+		return // an impostor under the very name of a member: docs/safety.md says that this is not covered
+	}
 	o.must = mark(o.must, int(id))
 	var epoch int64
 	if n := len(h.pg.rows); n > 0 {

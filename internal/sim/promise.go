@@ -26,7 +26,7 @@ func (w *world) promise() {
 }
 
 // promiseBound is how long after down_after the new master serves, at the latest.
-const promiseBound = 20 * time.Second
+const promiseBound = 40 * time.Second
 
 func (w *world) promised() bool { return w.until != 0 }
 
@@ -51,4 +51,10 @@ func (w *world) whole() string {
 		return "no commit returns"
 	}
 	return ""
+}
+
+// inSync tells whether every standby is in the one configuration.
+func (w *world) inSync() bool {
+	s := w.oracle.truth.state
+	return s.Phase == cluster.Serving && s.Opened && len(s.Configs) == 1 && len(s.Configs[0].Members) == w.topo.Servers-1
 }

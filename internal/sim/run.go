@@ -17,6 +17,7 @@ type Result struct {
 	Acks      int           // commits that returned
 	Masters   int           // epochs that came to serve
 	Whole     time.Duration // from the last fault to a whole region
+	Promise   bool          // its fault was one that lasts
 }
 
 // String is the story of a schedule.
@@ -59,7 +60,7 @@ func Run(seed uint64, m Mutant, story bool) Result {
 	}
 	return Result{
 		Seed: seed, Topology: topo, Violation: w.oracle.violation, Story: w.story, Acks: w.oracle.acks, Masters: w.oracle.failovers,
-		Whole: w.now - max(w.healed, w.faultAt),
+		Promise: w.promised(), Whole: w.now - max(w.healed, w.faultAt),
 	}
 }
 

@@ -245,6 +245,9 @@ func (w *world) canary(i int) {
 	if h.pg.writes(w.now) {
 		x.write = h.clock
 	}
+	if x.probing != longAgo && !slices.ContainsFunc(h.pg.waiters, func(y waiter) bool { return y.id == x.probeID }) {
+		x.probing = longAgo // its connection is gone
+	}
 	if !h.pg.writes(w.now) || x.probing != longAgo {
 		return
 	}

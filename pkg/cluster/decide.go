@@ -80,8 +80,8 @@ func (d *decider) facts(host string) *Facts {
 	return nil
 }
 
-// foreignSignature: data that is signed above the quorum's epoch says that the quorum has forgotten, or that somebody went round it.
-// Whatever would be done by itself could stop the right master.
+// foreignSignature: data that is signed above the quorum's epoch says that the quorum has forgotten, or that somebody went round it; so
+// does a master on a timeline that nobody signed. Whatever would be done by itself could stop the right master.
 func (d *decider) foreignSignature() {
 	if d.s.Halted != "" {
 		d.done = true
@@ -92,6 +92,11 @@ func (d *decider) foreignSignature() {
 			why := fmt.Sprintf("%s is signed with epoch %d, the quorum knows %d", host, f.top(), d.s.Epoch)
 			d.propose(Command{Kind: Halt, Host: host}, why)
 			return
+		}
+	}
+	if f := d.facts(d.s.Master); d.s.Phase == Serving && f != nil && f.Running && !f.Recovery && f.signed(d.s) && f.Silent == 0 {
+		if why := d.Foreign(f, d.s.Rows, f.Current); why != "" {
+			d.propose(Command{Kind: Halt, Host: f.Host}, f.Host+" was promoted by another hand: "+why)
 		}
 	}
 }
@@ -206,7 +211,7 @@ func (d *decider) foreign(f *Facts) string {
 	case !f.Recovery:
 		return "it runs as a master that nobody elected"
 	}
-	if at, ok := d.Final(f); ok && (f.FrozenFor != 0 || f.Upstream.File == "") {
+	if at, ok := d.Final(f); ok {
 		if why := d.Foreign(f, d.s.Rows, at); why != "" {
 			return why
 		}

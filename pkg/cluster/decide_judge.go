@@ -170,7 +170,7 @@ func (d *decider) standbys() {
 
 func (d *decider) senders(n SyncConfig, m *Facts) {
 	for _, member := range n.Members {
-		if stalled := m.stalled(member); stalled > max(d.p.Fresh, 2*time.Second) {
+		if stalled := d.stalled(member); stalled > max(d.p.Fresh, 2*time.Second) {
 			d.add(JudgedSyncBlocked, d.s.HostOf(member), false, fmt.Sprintf("commits wait for %s, which has flushed nothing for %s", member, short(stalled)))
 		}
 		count := 0

@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // syncSet keeps the synchronous configuration what it should be: one that is settled, of those standbys that are there. Leaving comes
@@ -16,7 +17,7 @@ func (d *decider) syncSet() {
 		return // nobody could bring anything into force
 	}
 	n, _ := d.s.Newest()
-	kept, left, why := d.leavers(n, m)
+	kept, left, why := d.leavers(n)
 	if len(d.s.Configs) > 1 && left == "" {
 		from, missing := d.Settled(d.Rules, d.s, d.v, d.p)
 		if missing == "" {
@@ -46,10 +47,10 @@ func (d *decider) syncSet() {
 
 // leavers are the members that stay, and the first one that does not, with the reason. A standby that flushes nothing for
 // standby_down_after holds up every commit, whatever else it does; one that is joining is given less time.
-func (d *decider) leavers(n SyncConfig, m *Facts) (kept []string, left, why string) {
+func (d *decider) leavers(n SyncConfig) (kept []string, left, why string) {
 	for _, member := range n.Members {
 		host := d.s.HostOf(member)
-		stalled := m.stalled(member)
+		stalled := d.stalled(member)
 		reason := ""
 		switch {
 		case d.s.QuarantineOf(host) != "":
@@ -66,6 +67,15 @@ func (d *decider) leavers(n SyncConfig, m *Facts) (kept []string, left, why stri
 		}
 	}
 	return kept, left, why
+}
+
+// stalled is for how long the member has flushed nothing new for this master: not longer than it has been serving.
+func (d *decider) stalled(member string) time.Duration {
+	r := d.v.fresh(d.s.Master, d.p.Fresh)
+	if r == nil || r.Facts == nil || r.Epoch != d.s.Epoch || r.Phase != Serving {
+		return 0
+	}
+	return min(r.Facts.stalled(member), r.PhaseAge)
 }
 
 // joining tells whether some configuration in force does without the member.

@@ -7,7 +7,9 @@ func (w *reconciler) ascend() {
 	case !w.f.Running:
 		w.startReadOnly()
 	case base == 0 && w.f.Recovery:
-		// formed or adopted, as a master that it no longer is
+		if w.f.AtEnd && w.MayStart(w.s, w.f, w.p) {
+			w.do(Action{Do: DoStartMaster}, "it was master when the region was formed")
+		}
 	case base == 0 || !w.f.Recovery:
 		w.sign(base)
 	case w.f.FrozenFor < base:
@@ -79,6 +81,7 @@ func (w *reconciler) govern() {
 	case missing != "" && n.Any:
 		w.endOld()
 	}
+	w.endStrangers()
 	w.endDoubles()
 	if !f.Gate {
 		w.do(Action{Do: DoPutGate}, "whatever starts it unasked finds it read-only")
@@ -108,6 +111,16 @@ func (w *reconciler) endOld() {
 	}
 	if oldest >= 0 {
 		w.do(Action{Do: DoEndSender, PID: w.f.Senders[oldest].PID}, "it may go by older names")
+	}
+}
+
+// endStrangers ends what bears a member's name and does not come from that member's host: it would release commits that the member does
+// not have.
+func (w *reconciler) endStrangers() {
+	for i := range w.f.Senders {
+		if x := &w.f.Senders[i]; w.s.Listed(x.Name) && x.Host != w.s.HostOf(x.Name) {
+			w.do(Action{Do: DoEndSender, PID: x.PID}, "it is called %s and is not", x.Name)
+		}
 	}
 }
 
