@@ -62,13 +62,17 @@ func (w *world) submit(i int) {
 	}
 }
 
-// changeVoters gives a vote to the spare and takes one away, one after the other.
+// changeVoters gives or takes one vote.
 func (w *world) changeVoters(i int, c *cluster.VoterChange) {
-	add, remove := w.index(c.Add), w.index(c.Remove)
 	v := w.hosts[i].raft.log.voters
-	w.say("%s votes in place of %s", c.Add, c.Remove)
-	e := w.propose(i, nil, v|1<<add)
-	w.propose(i, nil, e.voters&^(1<<remove))
+	if k := w.index(c.Add); k >= 0 {
+		v |= 1 << k
+	}
+	if k := w.index(c.Remove); k >= 0 {
+		v &^= 1 << k
+	}
+	w.say("votes: %s gets one, %s loses it", c.Add, c.Remove)
+	w.propose(i, nil, v)
 }
 
 // committed notes what a majority has: the quorum's truth from here on.

@@ -17,17 +17,18 @@ func (w *world) facts(i int) *cluster.Facts {
 		return &f
 	}
 	f := &cluster.Facts{
-		Host: h.name, Name: h.incarnation, System: 42, Running: p.works(w.now), Stopped: p.stopped, Starts: x.starts, Gate: p.gate,
+		Host: h.name, Name: h.incarnation, System: 42, Running: p.up, Stopped: p.stopped, Starts: x.starts, Gate: p.gate,
 		FrozenFor: h.frozenFor, MasterFile: h.masterFile, Saved: p.saved,
 	}
 	f.Upstream.File, f.Upstream.FileEpoch = w.nameOf(p.service), h.serviceEpoch
 	if x.last != nil {
 		f.Rows, f.Names.Shown = x.last.Rows, x.last.Names.Shown
 	}
-	if f.Running {
+	if p.works(w.now) {
 		x.answered = h.clock
 		w.asked(i, f)
 	} else {
+		f.Silent = cluster.Never
 		x.since, x.gone = h.clock, h.clock
 	}
 	x.ages(f, h, w.now)
@@ -78,7 +79,7 @@ func (w *world) asked(i int, f *cluster.Facts) {
 	}
 	w.stalls(i, f)
 	f.Current = cluster.LSN(len(p.wal)) // last
-	x.sight = cluster.Sight{Now: h.clock, Heard: x.heard}
+	x.sight = cluster.Sight{Now: h.clock, Since: x.born, Heard: x.heard}
 	f.Ahead = cluster.AheadOf(f, &x.sight)
 }
 

@@ -379,14 +379,14 @@ func (w *world) leader() int {
 // adopt takes the server with the newest signature for the master, as an operator says.
 func (w *world) adopt(i int) {
 	s := w.oracle.truth.state
-	best := -1
+	best := w.index(s.Master)
 	for j := range w.topo.Servers {
 		p := w.hosts[j].pg
-		if len(p.rows) > 0 && p.up && !p.recovery && (best < 0 || p.rows[len(p.rows)-1].Epoch > w.hosts[best].pg.rows[len(w.hosts[best].pg.rows)-1].Epoch) {
+		if len(p.rows) > 0 && p.up && !p.recovery && (best < 0 || p.rows[len(p.rows)-1].Epoch >= s.Epoch) {
 			best = j
 		}
 	}
-	if best < 0 {
+	if best < 0 || len(w.hosts[best].pg.rows) == 0 {
 		return
 	}
 	cmd := cluster.Command{Kind: cluster.Adopt, Epoch: s.Epoch, Gen: s.Gen, Host: w.hosts[best].name, Nonce: "adopted", Rows: w.hosts[best].pg.rows}

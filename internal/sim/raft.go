@@ -142,7 +142,7 @@ func (w *world) stand(i int) {
 func (w *world) lead(i int) {
 	h := &w.hosts[i]
 	r := &h.raft
-	acks := uint32(1 << i)
+	acks, fresh := uint32(1<<i), uint32(0)
 	for j := range w.hosts {
 		o := &w.hosts[j]
 		if j == i || !w.reaches(i, j) || !o.alive() {
@@ -159,11 +159,13 @@ func (w *world) lead(i int) {
 			o.raft.vote = -1
 		}
 		o.raft.term, o.raft.leader, o.raft.heard = r.term, i, o.clock
-		o.raft.log, o.raft.suspect = r.log, false
+		o.raft.log = r.log
 		if !w.rng.one(12) { // one that applies late
 			o.raft.commit = r.commit
 		}
-		if w.reaches(j, i) {
+		if o.raft.suspect {
+			fresh |= 1 << j // it is brought up to date, and counts once a majority without it has the same
+		} else if w.reaches(j, i) {
 			acks |= 1 << j
 		}
 	}
@@ -172,6 +174,11 @@ func (w *world) lead(i int) {
 		if r.log.term == r.term && r.log != r.commit {
 			w.committed(r.log)
 			r.commit = r.log
+		}
+		for j := range w.hosts {
+			if fresh&(1<<j) != 0 && r.commit.term == r.term {
+				w.hosts[j].raft.suspect = false
+			}
 		}
 	} else if h.clock > r.heard+quorumTimeout {
 		r.leader, r.heard = -1, h.clock

@@ -15,6 +15,7 @@ const (
 // watcher is `pgctl watch` on one host: what it remembers, all on the host's own clock. A restart forgets everything.
 type watcher struct {
 	runs    bool
+	born    time.Duration
 	booted  int           // of the machine, when it began
 	restart time.Duration // world's time at which supervisor starts it again
 	paused  time.Duration // until then; 0 not
@@ -83,7 +84,7 @@ func (x *watcher) begin(w *world, i int) {
 		}
 	}
 	*x = watcher{
-		runs: true, beat: c + w.rng.between(0, heartbeat), state: &cluster.State{}, heard: make([]cluster.Heard, 0, n),
+		runs: true, born: c, beat: c + w.rng.between(0, heartbeat), state: &cluster.State{}, heard: make([]cluster.Heard, 0, n),
 		life: old.life, ans: old.ans, got: old.got, seq: old.seq, booted: h.booted, flush: make([]int, n), flushAt: make([]time.Duration, n),
 		gotAt: old.gotAt, since: c, gone: c, lease: old.lease, leaseEpoch: old.leaseEpoch, canary: old.canary, canaryText: old.canaryText,
 		probing: longAgo, write: old.write, epochAt: c, phaseAt: c, shownAt: c,
@@ -176,7 +177,7 @@ func (w *world) round(i int) {
 	if x.state.Master == h.name && h.raft.leader >= 0 {
 		w.send(message{to: h.raft.leader, from: i, lease: askLease, sent: h.clock, epoch: x.epoch})
 	}
-	x.sight = cluster.Sight{Now: h.clock, Heard: x.heard}
+	x.sight = cluster.Sight{Now: h.clock, Since: x.born, Heard: x.heard}
 	p := w.policyOf(h.raft.commit)
 	if len(x.acts) == 0 {
 		if h.server {

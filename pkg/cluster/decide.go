@@ -22,10 +22,10 @@ type Decision struct {
 	Waits      []string     `json:"waits,omitempty"`   // what is waited for before the next step
 }
 
-// VoterChange gives a silent voter's vote to the spare: Add first, then Remove, each by itself.
+// VoterChange is one change of who votes: one host gets a vote, or loses it. The next one waits until it is committed.
 type VoterChange struct {
-	Add    string `json:"add"`
-	Remove string `json:"remove"`
+	Add    string `json:"add,omitempty"`
+	Remove string `json:"remove,omitempty"`
 }
 
 // Decide is what the executor proposes in this state, from all that it has heard. Nothing of it is done by itself: the command is
@@ -268,15 +268,24 @@ func (d *decider) pools() {
 }
 
 // spare gives the vote of a voter that has been silent for spare_after to the spare. That it is gone for good cannot be known; if it
-// comes back it is the spare.
+// comes back it is the spare. Members change one at a time: between the two halves their number is even.
 func (d *decider) spare() {
-	if d.p.Spare == "" || d.v.fresh(d.p.Spare, d.p.Fresh) == nil || !majority(d.v, d.p) {
+	if !majority(d.v, d.p) || len(d.p.Voters) == 0 {
 		return
 	}
-	for _, voter := range slices.Backward(d.p.Voters) {
-		if _, age := d.v.of(voter); age >= d.p.SpareAfter {
-			d.out.Voters = &VoterChange{Add: d.p.Spare, Remove: voter}
-			return
+	silent := ""
+	for _, voter := range d.p.Voters {
+		if _, age := d.v.of(voter); min(age, d.v.Now-d.v.Since) >= d.p.SpareAfter {
+			silent = voter
 		}
+	}
+	last := d.p.Voters[len(d.p.Voters)-1]
+	switch {
+	case len(d.p.Voters)%2 == 0 && silent != "":
+		d.out.Voters = &VoterChange{Remove: silent}
+	case len(d.p.Voters)%2 == 0:
+		d.out.Voters = &VoterChange{Remove: last}
+	case silent != "" && d.p.Spare != "" && d.v.fresh(d.p.Spare, d.p.Fresh) != nil:
+		d.out.Voters = &VoterChange{Add: d.p.Spare}
 	}
 }

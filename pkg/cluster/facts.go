@@ -17,8 +17,8 @@ type Facts struct {
 	Silent    time.Duration // since PostgreSQL answered all this; 0 it does so now
 	Stopped   bool          // it was shut down cleanly, not by the watcher
 	Starts    int           // starts tried in a row without a lasting success
-	Recovery  bool
-	Gate      bool // the data directory says read-only (M9)
+	Recovery  bool          // false as long as it has not answered
+	Gate      bool          // the data directory says read-only (M9)
 	Unsafe    string
 	Timeline  Timeline
 	Rows      []Epoch // signatures replayed here, oldest first; kept
@@ -147,6 +147,7 @@ type Heard struct {
 // begins with what is known and no timer starts again.
 type Sight struct {
 	Now   time.Duration // monotonic
+	Since time.Duration // it has been listening
 	Heard []Heard       // one a host, in any order
 }
 
