@@ -11,6 +11,7 @@ import (
 func (w *world) perform(i int, a cluster.Action) {
 	h := &w.hosts[i]
 	p := h.pg
+	w.happened(string(a.Do))
 	if a.Do != cluster.DoRemember && a.Do != cluster.DoMasterFile {
 		w.say("%s: %s %s%s (%s)", h.name, a.Do, a.Host, a.Text, a.Why)
 	}
@@ -60,7 +61,9 @@ func (w *world) performPower(i int, a cluster.Action) {
 			w.sign(h, a.Epoch, a.Nonce)
 		}
 	case cluster.DoStop, cluster.DoKill:
-		p.stop()
+		if p.doomed = w.now < p.hung; !p.doomed { // a process that waits for its disk ends when that answers
+			p.stop()
+		}
 	case cluster.DoStartReadOnly:
 		h.w.starts++
 		if !p.up && w.now >= p.hung {

@@ -40,5 +40,5 @@ func (w *world) cancel(i, k int) {
 
 // open tells whether clients get in and meet a master.
 func (w *world) open(h *host) bool {
-	return h.up && h.paused == 0 && h.pg.works(w.now) && !h.pg.recovery && h.pg.openHBA
+	return h.up && h.paused == 0 && h.pg.works(w.now) && w.now >= h.pg.hung && !h.pg.recovery && h.pg.openHBA
 }

@@ -10,7 +10,7 @@ import (
 // established begins the work of a new executor.
 func (w *world) established(i int) {
 	x := &w.hosts[i].w
-	x.pending, x.cmd = nil, nil
+	x.pending = nil
 	if w.m == TimersRestart {
 		c := w.hosts[i].clock
 		for j := range x.life {
@@ -59,6 +59,9 @@ func (w *world) submit(i int) {
 	x.cmd = nil
 	if h.raft.leader == i {
 		x.pending, x.pendAt = w.propose(i, cmd, h.raft.log.voters), h.clock
+	} else if to := h.raft.leader; to >= 0 && w.hosts[to].raft.leader == to && w.reaches(i, to) {
+		w.say("%s: what it decided a while ago comes to %s now: %s", h.name, w.hosts[to].name, cmd.Kind)
+		w.propose(to, cmd, w.hosts[to].raft.log.voters)
 	}
 }
 

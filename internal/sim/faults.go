@@ -14,7 +14,6 @@ type faults struct {
 	slowNet    int // messages that are under way for seconds
 	cancels    int // waiting commits that a client gives up
 	events     []event
-	next       int
 }
 
 // times of a schedule: the region is whole by begin, every fault ends at heal, and it is whole again by the end.
@@ -24,12 +23,24 @@ const (
 	endAt   = healAt + 110*time.Second
 )
 
+// event is one fault. It begins at its time, or so long after what it waits for: a command that the quorum has committed, or something
+// that a watcher does. What loses data is mostly a fault at the worst moment, and those are the moments.
 type event struct {
 	at, long time.Duration
 	kind     int
-	host     int // -1: whoever is master then
+	host     int // or one of those below
 	arg      int
+	after    string        // cluster.CommandKind or cluster.Do; "" nothing
+	delay    time.Duration // after that
+	begun    bool
 }
+
+// Hosts that are known only when the fault begins.
+const (
+	theMaster = -1 - iota
+	theLeader
+	theCandidate // who is elected, or else some standby
+)
 
 // The kinds of faults.
 const (
@@ -57,8 +68,15 @@ const (
 	brokenFile
 	lyingProbe
 	oldDisk
+	takeover
 	kinds
 )
+
+// moments are what faults wait for.
+var moments = []string{
+	string(cluster.Change), string(cluster.Change), string(cluster.Settle), string(cluster.Settle), string(cluster.OpenVote), string(cluster.Elect), string(cluster.Serve), string(cluster.Open),
+	string(cluster.DoOpenClients), string(cluster.DoSetNames), string(cluster.DoFreeze), string(cluster.DoStartMaster), string(cluster.DoPromote),
+}
 
 // draw makes the faults of a schedule. They come in bursts: what loses data is seldom one fault alone.
 func (w *world) draw() {
@@ -70,48 +88,101 @@ func (w *world) draw() {
 	for range 1 + r.n(4) {
 		at := r.between(beginAt, healAt-8*time.Second)
 		for range 1 + r.n(4) {
-			e := event{at: at + r.between(0, 7*time.Second), kind: r.n(kinds), host: r.n(w.topo.Servers), arg: r.n(1 << 20)}
-			if r.one(2) {
-				e.host = -1
-			} else if r.one(4) {
-				e.host = r.n(len(w.hosts))
-			}
-			e.long = []time.Duration{2 * time.Second, 6 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute}[r.n(5)]
-			e.long = r.between(e.long/2, e.long)
-			w.f.events = append(w.f.events, e)
+			w.f.events = append(w.f.events, w.random(at))
 		}
 	}
-	slices.SortStableFunc(w.f.events, func(a, b event) int { return int(a.at - b.at) })
+	switch r.n(6) {
+	case 0:
+		w.zombie()
+	case 1:
+		w.badJoin()
+	case 2:
+		w.deadMaster()
+	}
+}
+
+// random is any fault near a moment.
+func (w *world) random(at time.Duration) event {
+	r := &w.rng
+	e := event{at: at + r.between(0, 7*time.Second), kind: r.n(kinds), host: r.n(w.topo.Servers), arg: r.n(1 << 20)}
+	switch r.n(8) {
+	case 0, 1, 2:
+		e.host = theMaster
+	case 3:
+		e.host = theCandidate
+	case 4:
+		e.host = r.n(len(w.hosts))
+	}
+	if r.one(3) {
+		e.at = r.between(beginAt-6*time.Second, at)
+		e.after, e.delay = moments[r.n(len(moments))], r.between(0, 3*time.Second)
+	}
+	e.long = []time.Duration{2 * time.Second, 6 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute}[r.n(5)]
+	e.long = r.between(e.long/2, e.long)
+	return e
+}
+
+// zombie is a master that is quiet for long enough to be given up, and then goes on without a watcher that would stop it.
+func (w *world) zombie() {
+	r := &w.rng
+	at := r.between(beginAt+2*time.Second, 35*time.Second)
+	w.f.events = append(w.f.events,
+		event{at: at, kind: watcherPause, host: theMaster, long: time.Minute},
+		event{at: at, kind: hostPause, host: theMaster, long: w.p.DownAfter + r.between(0, 9*time.Second), arg: r.n(2)},
+		event{at: at, kind: []int{watcherCrash, hostCrash, pgRestart, stallReplay}[r.n(4)], host: r.n(w.topo.Servers), long: 3 * time.Second, after: moments[4+r.n(3)], delay: r.between(0, 4*time.Second)},
+		event{at: at, kind: pgCrash, host: theCandidate, after: moments[5+r.n(2)], delay: r.between(0, 4*time.Second)})
+}
+
+// badJoin is a standby that leaves and joins again, something that goes wrong then, and the master gone right after.
+func (w *world) badJoin() {
+	r := &w.rng
+	at := r.between(beginAt, 40*time.Second)
+	standby := 1 + r.n(w.topo.Servers-1)
+	long := w.p.StandbyDownAfter + r.between(time.Second, 4*time.Second)
+	join := at + long
+	wrong := []event{
+		{kind: stuckCheckpointer, host: theMaster, long: r.between(2*time.Second, 20*time.Second)},
+		{kind: stuckSender, host: theMaster, long: r.between(2*time.Second, 20*time.Second)},
+		{kind: longStatement, host: theMaster},
+		{kind: impostor, host: theMaster, arg: standby - 1},
+		{kind: watcherCrash, host: theMaster},
+		{kind: watcherCrash, host: theLeader},
+	}
+	e, f := wrong[r.n(len(wrong))], wrong[r.n(len(wrong))]
+	e.at, f.at = join, join
+	e.after, f.after = moments[r.n(4)], string(cluster.DoSetNames)
+	e.delay, f.delay = r.between(0, 2*time.Second), r.between(0, time.Second)
+	w.f.events = append(w.f.events, event{at: at, kind: stallReceiver, host: standby, long: long}, e, f,
+		event{at: join, kind: stallReceiver, host: standby, long: 30 * time.Second, after: moments[r.n(4)], delay: r.between(0, 3*time.Second)},
+		event{at: join, kind: hostCrash, host: theMaster, long: time.Minute, after: moments[r.n(4)], delay: r.between(0, 5*time.Second)})
+}
+
+// deadMaster is a master that crashes and comes back, or not, and standbys that have not all the same.
+func (w *world) deadMaster() {
+	r := &w.rng
+	at := r.between(beginAt+2*time.Second, 40*time.Second)
+	standby := 1 + r.n(w.topo.Servers-1)
+	w.f.events = append(w.f.events,
+		event{at: at, kind: stallReceiver, host: standby, long: r.between(time.Second, 8*time.Second)},
+		event{at: at + r.between(0, 2*time.Second), kind: []int{pgCrash, hostCrash, partition}[r.n(3)], host: theMaster, long: r.between(2*time.Second, 20*time.Second), arg: r.n(1 << 20)},
+		event{at: at, kind: []int{hostCrash, partition}[r.n(2)], host: theMaster, long: time.Minute, after: string(cluster.DoOpenClients), delay: r.between(0, 2*time.Second)},
+		event{at: at, kind: hostCrash, host: 1 + r.n(w.topo.Servers-1), long: time.Minute, after: string(cluster.DoOpenClients), delay: r.between(0, 2*time.Second)},
+		event{at: at, kind: takeover, host: standby, after: string(cluster.Settle), delay: r.between(0, 20*time.Second)})
 }
 
 var kindNames = [kinds]string{
 	"host crash", "host pause", "watcher crash", "watcher pause", "PostgreSQL crash", "postmaster stopped (SIGSTOP)", "disk hangs", "too many clients",
 	"PostgreSQL restart", "partition", "one-way cut", "lossy network", "walsender not scheduled", "checkpointer busy", "receiver stalls",
 	"replay held up", "replay paused", "impostor walsender", "long statement", "promoted by hand", "stopped by hand", "syntax error in postgresql.conf",
-	"probes that lie", "old disk put back",
+	"probes that lie", "old disk put back", "failover by hand, without the quorum",
 }
 
 // inject lets the faults begin that are due, and ends all at the heal.
 func (w *world) inject() {
-	for w.f.next < len(w.f.events) && w.f.events[w.f.next].at <= w.now && w.healed == 0 {
-		e := w.f.events[w.f.next]
-		if w.promised() && e.host == -1 && !w.inSync() {
-			w.f.events[w.f.next].at = w.now + tick // it is made of a region that is whole
-			w.faultAt += tick
-			w.until += tick
-			return
+	if w.healed == 0 {
+		for k := range w.f.events {
+			w.strike(&w.f.events[k])
 		}
-		w.f.next++
-		if e.host == -2 {
-			e.host = w.leader()
-		}
-		if e.host < 0 {
-			if e.host = w.index(w.oracle.truth.state.Master); e.host < 0 {
-				continue
-			}
-		}
-		w.say("%s: FAULT %s for %s", w.hosts[e.host].name, kindNames[e.kind], e.long)
-		w.begin(e)
 	}
 	for i := range w.hosts {
 		w.recover(i)
@@ -121,6 +192,46 @@ func (w *world) inject() {
 	}
 	if w.healed != 0 && w.now%(3*time.Second) < tick {
 		w.operate()
+	}
+}
+
+// happened arms the faults that wait for this.
+func (w *world) happened(what string) {
+	for k := range w.f.events {
+		if e := &w.f.events[k]; e.after == what && w.now >= e.at {
+			e.at, e.after = w.now+e.delay, ""
+		}
+	}
+}
+
+// strike begins a fault when it is its time.
+func (w *world) strike(e *event) {
+	if e.begun || e.after != "" || w.now < e.at {
+		return
+	}
+	if w.promised() && e.host == theMaster && !w.inSync() {
+		e.at = w.now + tick // it is made of a region that is whole
+		w.faultAt += tick
+		w.until += tick
+		return
+	}
+	e.begun = true
+	s := w.oracle.truth.state
+	f := *e
+	switch e.host {
+	case theMaster:
+		f.host = w.index(s.Master)
+	case theLeader:
+		f.host = w.leader()
+	case theCandidate:
+		f.host = w.index(s.Master)
+		if s.Phase == cluster.Serving || f.host < 0 {
+			f.host = 1 + e.arg%(w.topo.Servers-1)
+		}
+	}
+	if f.host >= 0 && (f.kind != promoteByHand || s.Phase != cluster.Unformed) {
+		w.say("%s: FAULT %s for %s", w.hosts[f.host].name, kindNames[f.kind], f.long)
+		w.begin(f)
 	}
 }
 
@@ -154,6 +265,8 @@ func (w *world) begin(e event) {
 		w.ends = append(w.ends, ending{until, lossy})
 	case oldDisk:
 		w.oldDisk(e.host, e.arg)
+	case takeover:
+		w.takeover(e.host)
 	default:
 		if h.server {
 			w.beginPG(e, until)
@@ -344,28 +457,6 @@ func (w *world) heal() {
 	}
 }
 
-// operate is what an operator does about what waits for one.
-func (w *world) operate() {
-	s := w.oracle.truth.state
-	if i := w.leader(); s.Halted != "" && i >= 0 {
-		w.adopt(i)
-		return
-	}
-	for i := range w.topo.Servers {
-		h := &w.hosts[i]
-		h.w.starts = 0
-		h.pg.replayOff = false
-		if h.pg.stopped {
-			h.pg.stopped = false
-			w.start(h)
-		}
-		if m := w.index(s.Master); s.QuarantineOf(h.name) != "" && !w.p.MasterByTS && s.Opened && m >= 0 && !s.Listed(h.incarnation) && s.MemberOf(h.name) == h.incarnation {
-			w.say("%s: an operator runs upmaster", h.name)
-			w.renew(i, m)
-		}
-	}
-}
-
 // leader is the host that leads the quorum; -1 nobody.
 func (w *world) leader() int {
 	for i := range w.hosts {
@@ -374,22 +465,4 @@ func (w *world) leader() int {
 		}
 	}
 	return -1
-}
-
-// adopt takes the server with the newest signature for the master, as an operator says.
-func (w *world) adopt(i int) {
-	s := w.oracle.truth.state
-	best := w.index(s.Master)
-	for j := range w.topo.Servers {
-		p := w.hosts[j].pg
-		if len(p.rows) > 0 && p.up && !p.recovery && (best < 0 || p.rows[len(p.rows)-1].Epoch >= s.Epoch) {
-			best = j
-		}
-	}
-	if best < 0 || len(w.hosts[best].pg.rows) == 0 {
-		return
-	}
-	cmd := cluster.Command{Kind: cluster.Adopt, Epoch: s.Epoch, Gen: s.Gen, Host: w.hosts[best].name, Nonce: "adopted", Rows: w.hosts[best].pg.rows}
-	cmd.Record.Rule = "an operator says so"
-	w.propose(i, &cmd, w.hosts[i].raft.log.voters)
 }

@@ -22,6 +22,7 @@ type oracle struct {
 	acks      int
 	failovers int
 	lastEpoch int64
+	byHand    bool // an operator failed over without the quorum
 }
 
 func (o *oracle) begin(w *world) {
@@ -80,7 +81,7 @@ func (w *world) check() {
 		h := &w.hosts[i]
 		open := w.open(h)
 		if !h.w.runs || h.w.paused != 0 || len(h.w.acts) > 0 && h.w.actDue > w.now+time.Second {
-			h.excused = max(h.excused, w.now+w.p.StopTime+3*time.Second) // nobody is there to stop it
+			h.excused = max(h.excused, w.now+2400*time.Millisecond) // nobody is there to stop it
 		}
 		if open && !h.rogue && w.now > h.excused {
 			openers++
@@ -159,6 +160,9 @@ func (o *oracle) decided(w *world, e *entry) {
 	}
 	if s.Epoch < o.lastEpoch {
 		w.violate("epoch %d after %d", s.Epoch, o.lastEpoch)
+	}
+	if e.err == nil {
+		w.happened(string(e.cmd.Kind))
 	}
 	o.lastEpoch = s.Epoch
 	for len(o.masters) <= int(s.Epoch) {

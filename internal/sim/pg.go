@@ -66,6 +66,7 @@ type pg struct {
 	replayOff  bool // paused by somebody
 	stallRecv  time.Duration
 
+	doomed              bool          // SIGKILL was sent
 	sigstop, hung, full time.Duration // until then
 	old                 *names        // version 10: a long statement's backend has this
 	oldEnds             time.Duration
@@ -178,6 +179,10 @@ func (w *world) slow() time.Duration {
 // tickPG runs a PostgreSQL's own processes: reloads that are read, replay.
 func (w *world) tickPG(h *host) {
 	p := h.pg
+	if p.doomed && w.now >= p.hung {
+		p.doomed = false
+		p.stop()
+	}
 	if !p.works(w.now) {
 		return
 	}

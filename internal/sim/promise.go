@@ -19,9 +19,9 @@ func (w *world) promise() {
 	w.policies = nil
 	w.faultAt = at
 	w.until = at + w.p.DownAfter + promiseBound
-	w.f.events = []event{{at: at, long: never, kind: kind, host: -1}}
+	w.f.events = []event{{at: at, long: never, kind: kind, host: theMaster}}
 	if w.rng.one(2) {
-		w.f.events = append(w.f.events, event{at: at + w.rng.between(5*time.Second, w.p.DownAfter-time.Second), kind: watcherCrash, host: -2})
+		w.f.events = append(w.f.events, event{at: at + w.rng.between(5*time.Second, w.p.DownAfter-time.Second), kind: watcherCrash, host: theLeader})
 	}
 }
 

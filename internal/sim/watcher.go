@@ -174,6 +174,9 @@ func (w *world) round(i int) {
 			w.send(message{to: j, from: i, report: r})
 		}
 	}
+	if w.m == NoBarrier && x.state.Master == h.name {
+		x.lease, x.leaseEpoch = h.clock, x.epoch // the state is read where it lies
+	}
 	if x.state.Master == h.name && h.raft.leader >= 0 {
 		w.send(message{to: h.raft.leader, from: i, lease: askLease, sent: h.clock, epoch: x.epoch})
 	}
@@ -323,7 +326,7 @@ func (w *world) deliver() {
 // grant confirms the master, if this host leads by the word of a majority now and knows everything up to its own election.
 func (w *world) grant(m message) {
 	h := &w.hosts[m.to]
-	if w.m != NoBarrier && (!w.verified(m.to) || h.w.barrier == nil || !h.raft.commit.has(h.w.barrier)) || h.raft.leader != m.to {
+	if h.raft.leader != m.to || !w.verified(m.to) || h.w.barrier == nil || !h.raft.commit.has(h.w.barrier) {
 		return
 	}
 	s := h.raft.commit.state

@@ -208,7 +208,7 @@ func (d *decider) foreign(f *Facts) string {
 		return fmt.Sprintf("it is another cluster: its system identifier is %d, not %d", f.System, d.s.System)
 	case !f.Running:
 		return ""
-	case !f.Recovery:
+	case !f.Recovery && f.Silent == 0:
 		return "it runs as a master that nobody elected"
 	}
 	if at, ok := d.Final(f); ok {

@@ -43,7 +43,8 @@ type Action struct {
 }
 
 // Reconcile is what a server's watcher does about its own server, from its own replicated state, however old that is: every action is
-// safe in every state that the quorum may have come to meanwhile. The first ones come first.
+// safe in every state that the quorum may have come to meanwhile. It is not older than one handed in before, in another life of the
+// watcher too. The first actions come first.
 func Reconcile(s *State, f *Facts, v *Sight, p *Policy) []Action {
 	return Sound().Reconcile(s, f, v, p)
 }
@@ -53,8 +54,7 @@ func (r Rules) Reconcile(s *State, f *Facts, v *Sight, p *Policy) []Action {
 	w := reconciler{Rules: r, s: s, f: f, v: v, p: p}
 	switch {
 	case p.Inactive || s.Phase == Unformed || s.Halted != "":
-	case f.top() > s.Epoch:
-		w.behind()
+	case f.top() > s.Epoch: // signed above what is known: by a hand outside the quorum, which may well be right
 	case s.Master == f.Host && s.Phase == Serving:
 		w.reign()
 	case s.Master == f.Host && s.Phase == Elected:
@@ -77,14 +77,6 @@ type reconciler struct {
 func (w *reconciler) do(a Action, format string, args ...any) {
 	a.Why = fmt.Sprintf(format, args...)
 	w.out = append(w.out, a)
-}
-
-// behind: the data is signed above what this watcher knows, so its knowledge is old, or the quorum has forgotten. It changes nothing,
-// but a lease that runs out ends here too.
-func (w *reconciler) behind() {
-	if w.f.Running && !w.f.Recovery && w.f.Lease > w.p.Lease && w.f.Canary.Age > w.p.Lease {
-		w.do(Action{Do: DoStop}, "no sign of the quorum for %s, and what is known is older than the data", short(w.f.Lease))
-	}
 }
 
 // serveUnder is the duty of every server that is not the one elected: not to be a master, to acknowledge nothing, to be frozen while

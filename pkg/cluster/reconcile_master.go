@@ -44,6 +44,8 @@ func (w *reconciler) reign() {
 		w.restart()
 	case !w.f.signed(w.s):
 		w.do(Action{Do: DoStop}, "its data does not bear the row of epoch %d", w.s.Epoch)
+	case w.newer() > w.s.Epoch:
+		w.do(Action{Do: DoStop}, "epoch %d is known to others", w.newer())
 	case !w.MayServe(w.s, w.f, w.p):
 		w.do(Action{Do: DoStop}, "no sign of the quorum for %s and no canary came back begun within %s", short(w.f.Lease), w.p.Lease)
 	case w.f.WriteAge >= w.p.DownAfter:
@@ -53,11 +55,23 @@ func (w *reconciler) reign() {
 	}
 }
 
+// newer is the newest epoch that anybody has said to know, or has in its data.
+func (w *reconciler) newer() int64 {
+	var newest int64
+	for i := range w.v.Heard {
+		newest = max(newest, w.v.Heard[i].Epoch)
+		if f := w.v.Heard[i].Facts; f != nil && f.System == w.s.System {
+			newest = max(newest, f.top())
+		}
+	}
+	return newest
+}
+
 // restart brings the master back after a crash, a reboot, or a stop for want of a lease. A clean stop was somebody's wish. Data that
 // this watcher has not seen to bear the epoch's row is looked at read-only first.
 func (w *reconciler) restart() {
 	switch {
-	case !w.f.Running && w.f.Stopped, w.f.Starts >= w.p.MaxStarts && !w.f.Running:
+	case !w.f.Running && w.f.Stopped, w.f.Starts >= w.p.MaxStarts && !w.f.Running, w.newer() > w.s.Epoch:
 	case !w.f.Running && !w.f.signed(w.s):
 		w.do(Action{Do: DoStartReadOnly}, "its signature has to be seen first")
 	case w.f.signed(w.s) && w.MayStart(w.s, w.f, w.p) && (!w.f.Running || w.f.AtEnd):

@@ -1,0 +1,79 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+)
+
+// operate is what an operator does about what waits for one.
+func (w *world) operate() {
+	s := w.oracle.truth.state
+	if i := w.leader(); s.Halted != "" && i >= 0 {
+		w.adopt(i)
+		return
+	}
+	for i := range w.topo.Servers {
+		h := &w.hosts[i]
+		h.w.starts = 0
+		h.pg.replayOff = false
+		if h.pg.stopped {
+			h.pg.stopped = false
+			w.start(h)
+		}
+		if m := w.index(s.Master); s.QuarantineOf(h.name) != "" && !w.p.MasterByTS && s.Opened && m >= 0 && !s.Listed(h.incarnation) && s.MemberOf(h.name) == h.incarnation {
+			w.say("%s: an operator runs upmaster", h.name)
+			w.renew(i, m)
+		}
+	}
+}
+
+// adopt takes the server with the newest signature for the master, as an operator says.
+func (w *world) adopt(i int) {
+	s := w.oracle.truth.state
+	best, top := w.index(s.Master), s.Epoch
+	for j := range w.topo.Servers {
+		for _, r := range w.hosts[j].pg.rows {
+			if r.Epoch > top {
+				best, top = j, r.Epoch
+			}
+		}
+	}
+	if best < 0 || len(w.hosts[best].pg.rows) == 0 {
+		return
+	}
+	cmd := cluster.Command{Kind: cluster.Adopt, Epoch: s.Epoch, Gen: s.Gen, Host: w.hosts[best].name, Nonce: "adopted", Rows: w.hosts[best].pg.rows}
+	cmd.Record.Rule = "an operator says so"
+	w.propose(i, &cmd, w.hosts[i].raft.log.voters)
+}
+
+// takeover is `pgctl failover --accept=data-loss`: the master's host is dead and no quorum helps. It stops every watcher that it reaches,
+// promotes a standby, signs it with an epoch above any seen, and lets clients in. What the standby lacks is given up knowingly.
+func (w *world) takeover(i int) {
+	h := &w.hosts[i]
+	s := w.oracle.truth.state
+	m := w.index(s.Master)
+	if m < 0 || m == i || s.Phase != cluster.Serving || w.hosts[m].up || !h.server || !h.up || h.paused != 0 || !h.pg.works(w.now) || !h.pg.recovery {
+		return
+	}
+	for j := range w.hosts {
+		if w.hosts[j].up && w.hosts[j].paused == 0 && w.hosts[j].w.runs {
+			w.crashWatcher(j, w.now+w.rng.between(5*time.Second, 20*time.Second))
+		}
+	}
+	w.orphans = w.orphans[:0]
+	h.pg.replayOff, h.frozenFor, h.pg.service = false, 0, -1
+	w.promote(h)
+	h.pg.conf, h.pg.hba, h.pg.gate, h.rogue = w.parsed(""), true, true, false
+	h.pg.run, h.pg.ckptRun, h.pg.waits, h.pg.openHBA = h.pg.conf, h.pg.conf, false, true
+	w.sign(h, s.Epoch+1, "by hand")
+	h.pool = i
+	for _, j := range w.pools {
+		w.hosts[j].pool = i
+	}
+	clear(w.oracle.must)
+	clear(w.oracle.reader)
+	w.oracle.byHand = true
+	w.opened(h)
+	h.wasOpen = true
+}
