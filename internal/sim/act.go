@@ -133,11 +133,11 @@ func (w *world) promote(h *host) {
 // sign writes the row of an epoch, without waiting for anybody.
 func (w *world) sign(h *host, epoch int64, nonce string) {
 	p := h.pg
-	from := p.forks[len(p.forks)-1]
-	row := cluster.Epoch{Epoch: epoch, Master: h.name, Nonce: nonce, Timeline: cluster.Timeline(from.timeline), Fork: cluster.LSN(from.at)}
-	if len(p.rows) == 0 || p.rows[len(p.rows)-1].Timeline == row.Timeline {
-		row.Fork = cluster.LSN(len(p.wal))
+	var history cluster.History
+	for k := 1; k < len(p.forks); k++ {
+		history = append(history, cluster.Fork{Parent: cluster.Timeline(p.forks[k-1].timeline), At: cluster.LSN(p.forks[k].at)})
 	}
+	row := cluster.NewRow(epoch, h.name, nonce, cluster.Timeline(p.timeline()), history, p.rows, cluster.LSN(len(p.wal)))
 	w.rows = append(w.rows, row)
 	p.append(rowRec | rec(len(w.rows)-1))
 	p.rows = append(p.rows[:len(p.rows):len(p.rows)], row)
