@@ -439,6 +439,9 @@ func (w *world) heal() {
 	w.cut, w.loss, w.orphans = [12][12]bool{}, 0, nil
 	w.f = faults{slowReload: 1000}
 	w.mendFiles()
+	if w.oracle.byHand {
+		w.resetQuorum()
+	}
 	for i := range w.hosts {
 		h := &w.hosts[i]
 		h.back = min(h.back, w.now)

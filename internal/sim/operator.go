@@ -1,8 +1,6 @@
 package sim
 
 import (
-	"time"
-
 	"github.com/pgctl/pgctl/pkg/cluster"
 )
 
@@ -31,6 +29,18 @@ func (w *world) operate() {
 // adopt takes the server with the newest signature for the master, as an operator says.
 func (w *world) adopt(i int) {
 	s := w.oracle.truth.state
+	best := w.signed()
+	if best < 0 {
+		return
+	}
+	cmd := cluster.Command{Kind: cluster.Adopt, Epoch: s.Epoch, Gen: s.Gen, Host: w.hosts[best].name, Nonce: "adopted", Rows: w.hosts[best].pg.rows}
+	cmd.Record.Rule = "an operator says so"
+	w.propose(i, &cmd, w.hosts[i].raft.log.voters)
+}
+
+// signed is the server with the newest signature, the quorum's master before others; -1 none.
+func (w *world) signed() int {
+	s := w.oracle.truth.state
 	best, top := w.index(s.Master), s.Epoch
 	for j := range w.topo.Servers {
 		for _, r := range w.hosts[j].pg.rows {
@@ -39,12 +49,26 @@ func (w *world) adopt(i int) {
 			}
 		}
 	}
-	if best < 0 || len(w.hosts[best].pg.rows) == 0 {
+	if best >= 0 && len(w.hosts[best].pg.rows) == 0 {
+		return -1
+	}
+	return best
+}
+
+// resetQuorum is `pgctl deploy --reset-quorum` after a failover by hand: every store begins anew with what the operator says.
+func (w *world) resetQuorum() {
+	best := w.signed()
+	if best < 0 {
 		return
 	}
-	cmd := cluster.Command{Kind: cluster.Adopt, Epoch: s.Epoch, Gen: s.Gen, Host: w.hosts[best].name, Nonce: "adopted", Rows: w.hosts[best].pg.rows}
-	cmd.Record.Rule = "an operator says so"
-	w.propose(i, &cmd, w.hosts[i].raft.log.voters)
+	s := w.oracle.truth.state
+	cmd := cluster.Command{Kind: cluster.Adopt, Epoch: s.Epoch, Gen: s.Gen, Host: w.hosts[best].name, Nonce: "reset", Rows: w.hosts[best].pg.rows}
+	e := w.extend(w.oracle.truth, w.oracle.truth.term, w.oracle.truth.voters, &cmd)
+	w.committed(e)
+	for i := range w.hosts {
+		r := &w.hosts[i].raft
+		r.log, r.commit, r.term, r.vote, r.leader, r.suspect = e, e, e.term, -1, -1, false
+	}
 }
 
 // takeover is `pgctl failover --accept=data-loss`: the master's host is dead and no quorum helps. It stops every watcher that it reaches,
@@ -57,8 +81,13 @@ func (w *world) takeover(i int) {
 		return
 	}
 	for j := range w.hosts {
-		if w.hosts[j].up && w.hosts[j].paused == 0 && w.hosts[j].w.runs {
-			w.crashWatcher(j, w.now+w.rng.between(5*time.Second, 20*time.Second))
+		if j != m && (!w.hosts[j].alive() || !w.reaches(i, j)) {
+			return // the operator sees that there may be a quorum without him
+		}
+	}
+	for j := range w.hosts {
+		if j != m {
+			w.crashWatcher(j, never)
 		}
 	}
 	w.orphans = w.orphans[:0]

@@ -100,7 +100,7 @@ func (w *world) check() {
 func (w *world) opened(h *host) {
 	w.holdsAll(h)
 	o := &w.oracle
-	for _, r := range h.pg.data {
+	for _, r := range h.pg.data[:min(len(h.pg.data), h.pg.recover)] { // the later ones have returned, or wait, or came with a warning
 		if r&kindMask == commitRec && !w.waitsFor(h, r) {
 			o.must, o.reader = mark(o.must, int(r)), mark(o.reader, int(r))
 		}

@@ -274,6 +274,7 @@ type message struct {
 	lease    int
 	sent     time.Duration
 	epoch    int64
+	gen      int64 // of the state that the leader granted it from: whoever knows less has no lease
 	promote  bool
 }
 
@@ -313,7 +314,7 @@ func (w *world) deliver() {
 			h.w.told = w.now
 		case m.lease == askLease:
 			w.grant(m)
-		case m.lease == grantLease && m.epoch == h.w.epoch:
+		case m.lease == grantLease && m.epoch == h.w.epoch && m.gen <= h.w.state.Gen:
 			if w.m == LeaseFromReceipt {
 				m.sent = h.clock
 			}
@@ -331,6 +332,6 @@ func (w *world) grant(m message) {
 	}
 	s := h.raft.commit.state
 	if s.Epoch == m.epoch && s.Master == w.hosts[m.from].name {
-		w.send(message{to: m.from, from: m.to, lease: grantLease, sent: m.sent, epoch: m.epoch})
+		w.send(message{to: m.from, from: m.to, lease: grantLease, sent: m.sent, epoch: m.epoch, gen: s.Gen})
 	}
 }

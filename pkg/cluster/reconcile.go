@@ -54,6 +54,7 @@ func (r Rules) Reconcile(s *State, f *Facts, v *Sight, p *Policy) []Action {
 	w := reconciler{Rules: r, s: s, f: f, v: v, p: p}
 	switch {
 	case p.Inactive || s.Phase == Unformed || s.Halted != "":
+	case newerNames(s, f.Names.Shown): // this watcher has known more before: it must not take that back
 	case f.top() > s.Epoch: // signed above what is known: by a hand outside the quorum, which may well be right
 	case s.Master == f.Host && s.Phase == Serving:
 		w.reign()

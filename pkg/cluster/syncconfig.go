@@ -124,3 +124,18 @@ func (c SyncConfig) Names(epoch int64) string {
 // ClosedNames is synchronous_standby_names of a server that may acknowledge nothing: it waits for one that nobody can be (M5). Standbys
 // bear it too, so that a promotion by any other hand acknowledges nothing either.
 const ClosedNames = `FIRST 1 ("pgctl.closed")`
+
+// newerNames tells whether names that are in effect were made of a later state than s. Nothing else writes names of this form, so what is
+// known of the quorum went back: a disk was restored.
+func newerNames(s *State, shown string) bool {
+	_, tag, ok := strings.Cut(shown, `"pgctl.e`)
+	if !ok {
+		return false
+	}
+	tag, _, _ = strings.Cut(tag, `"`)
+	var epoch, gen int64
+	if n, _ := fmt.Sscanf(tag, "%d.g%d.", &epoch, &gen); n != 2 {
+		return false
+	}
+	return epoch > s.Epoch || epoch == s.Epoch && gen > s.Gen
+}
