@@ -112,14 +112,18 @@ func (w *world) stand(i int) {
 			continue
 		}
 		v := &o.raft
-		if v.leader >= 0 && o.clock < v.heard+electionTimeout || v.term > r.term+1 || !r.log.newer(v.log) {
+		if v.leader >= 0 && o.clock < v.heard+electionTimeout || v.term > r.term+1 {
 			if v.term > r.term && w.reaches(j, i) {
 				r.term, r.vote = v.term, -1
+				return
 			}
 			continue
 		}
 		if v.term < r.term+1 {
 			v.term, v.vote, v.leader = r.term+1, -1, -1
+		}
+		if !r.log.newer(v.log) {
+			continue
 		}
 		if v.vote == -1 || v.vote == i {
 			v.vote, v.heard = i, o.clock

@@ -93,6 +93,10 @@ func (w *world) explain() {
 			w.say("judged %s %s", j.Code, j.Host)
 		}
 	}
+	for i := range w.hosts {
+		h := &w.hosts[i]
+		w.say("%s: up %v, watcher %v, raft term %d leader %d log %d/%d commit %d voters %b suspect %v", h.name, h.up, h.w.runs, h.raft.term, h.raft.leader, h.raft.log.term, h.raft.log.index, h.raft.commit.index, h.raft.log.voters, h.raft.suspect)
+	}
 	for i := range w.topo.Servers {
 		if f := w.hosts[i].w.last; f != nil {
 			w.say("%s: %+v", w.hosts[i].name, *f)

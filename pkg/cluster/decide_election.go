@@ -107,7 +107,7 @@ func (d *decider) succession() {
 	}
 	d.done = true
 	r := d.v.fresh(d.s.Master, d.p.Fresh)
-	if r != nil && r.Facts != nil && r.Facts.Running && !r.Facts.Recovery && r.Facts.signed(d.s) {
+	if r != nil && r.Facts != nil && r.Facts.Running && !r.Facts.Recovery && r.Facts.crowned(d.s) {
 		c := d.first()
 		d.propose(Command{Kind: Serve, Host: d.s.Master, Config: &c, Rows: r.Facts.Rows, Pools: d.p.Pools}, "promoted, and its row is there")
 		return

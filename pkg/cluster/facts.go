@@ -202,6 +202,13 @@ func (f *Facts) signed(s *State) bool {
 	return false
 }
 
+// crowned tells whether the newest signature is this epoch's, and of the timeline that the server is on: one that crashed after its
+// promotion and was promoted again is on a later one.
+func (f *Facts) crowned(s *State) bool {
+	n := len(f.Rows)
+	return n > 0 && f.signed(s) && f.Rows[n-1].Epoch == s.Epoch && f.Rows[n-1].Timeline == f.Timeline
+}
+
 // top is the highest epoch that the data here is signed with.
 func (f *Facts) top() int64 {
 	var top int64

@@ -55,6 +55,9 @@ func (r Rules) Reconcile(s *State, f *Facts, v *Sight, p *Policy) []Action {
 	switch {
 	case p.Inactive || s.Phase == Unformed || s.Halted != "":
 	case newerNames(s, f.Names.Shown): // this watcher has known more before: it must not take that back
+		if f.Running && !f.Recovery && min(f.Lease, f.Canary.Age) > p.Lease {
+			w.do(Action{Do: DoStop}, "no sign of the quorum for %s, and what is known of it went back", short(f.Lease))
+		}
 	case f.top() > s.Epoch: // signed above what is known: by a hand outside the quorum, which may well be right
 	case s.Master == f.Host && s.Phase == Serving:
 		w.reign()

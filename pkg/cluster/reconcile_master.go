@@ -30,7 +30,7 @@ func (w *reconciler) sign(base int64) {
 	switch {
 	case base != 0 && (w.f.FrozenFor < base || w.f.Names.Shown != w.NamesFor(w.s, w.f.Host)):
 		w.do(Action{Do: DoStop}, "it runs as master, but was not promoted closed")
-	case !w.f.signed(w.s):
+	case !w.f.crowned(w.s):
 		w.do(Action{Do: DoWriteRow, Epoch: w.s.Epoch, Nonce: w.s.Nonce}, "promoted")
 	case !w.f.Gate:
 		w.do(Action{Do: DoPutGate}, "whatever starts it unasked finds it read-only")
