@@ -444,6 +444,7 @@ func (w *world) heal() {
 	}
 	for i := range w.hosts {
 		h := &w.hosts[i]
+		h.removed = false
 		h.back = min(h.back, w.now)
 		h.paused = min(h.paused, w.now)
 		h.w.restart, h.w.paused = min(h.w.restart, w.now), min(h.w.paused, w.now)

@@ -1,13 +1,16 @@
 package sim
 
 import (
+	"time"
+
 	"github.com/pgctl/pgctl/pkg/cluster"
 )
 
 // operate is what an operator does about what waits for one.
 func (w *world) operate() {
 	s := w.oracle.truth.state
-	if i := w.leader(); s.Halted != "" && i >= 0 {
+	stuck := s.Phase == cluster.Electing && w.now > w.healed+40*time.Second // all are on a timeline that an operator opened
+	if i := w.leader(); (s.Halted != "" || stuck) && i >= 0 {
 		w.adopt(i)
 		return
 	}
@@ -42,6 +45,9 @@ func (w *world) adopt(i int) {
 func (w *world) signed() int {
 	s := w.oracle.truth.state
 	best, top := w.index(s.Master), s.Epoch
+	if s.Phase == cluster.Electing {
+		best = w.index(s.Election.OldMaster)
+	}
 	for j := range w.topo.Servers {
 		for _, r := range w.hosts[j].pg.rows {
 			if r.Epoch > top {
@@ -88,6 +94,7 @@ func (w *world) takeover(i int) {
 	for j := range w.hosts {
 		if j != m {
 			w.crashWatcher(j, never)
+			w.hosts[j].removed = true
 		}
 	}
 	w.orphans = w.orphans[:0]

@@ -107,7 +107,7 @@ func (x *watcher) begin(w *world, i int) {
 func (w *world) watch(i int) {
 	h := &w.hosts[i]
 	x := &h.w
-	if h.up && h.paused == 0 && !x.runs && w.now >= x.restart {
+	if h.up && h.paused == 0 && !x.runs && !h.removed && w.now >= x.restart {
 		x.begin(w, i)
 	}
 	if x.paused != 0 && w.now >= x.paused {

@@ -49,6 +49,7 @@ type host struct {
 	raft replica
 	w    watcher
 
+	removed bool          // an operator took the watcher away
 	rogue   bool          // promoted by an operator's hand
 	back    time.Duration // when a dead host boots
 	excused time.Duration
