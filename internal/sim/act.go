@@ -79,6 +79,7 @@ func (w *world) performPower(i int, a cluster.Action) {
 			}
 			p.gate = false
 			w.start(h)
+			p.gate = !w.rng.one(50) // once it has read its files; unless the watcher dies in between
 		}
 	case cluster.DoPutGate:
 		p.gate = true

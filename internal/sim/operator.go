@@ -86,6 +86,9 @@ func (w *world) takeover(i int) {
 	if m < 0 || m == i || s.Phase != cluster.Serving || w.hosts[m].up || !h.server || !h.up || h.paused != 0 || !h.pg.works(w.now) || !h.pg.recovery {
 		return
 	}
+	if !w.hosts[m].pg.gate {
+		return // docs/safety.md: nobody can know it, and what comes of it is the risk that --accept=unfenced-master names
+	}
 	for j := range w.hosts {
 		if j != m && (!w.hosts[j].alive() || !w.reaches(i, j)) {
 			return // the operator sees that there may be a quorum without him

@@ -107,12 +107,12 @@ func (d *decider) succession() {
 	}
 	d.done = true
 	r := d.v.fresh(d.s.Master, d.p.Fresh)
-	if r != nil && r.Facts != nil && r.Facts.Running && !r.Facts.Recovery && r.Facts.crowned(d.s) {
+	if r != nil && r.Facts != nil && r.Facts.Running && !r.Facts.Recovery && r.Facts.crowned(d.s) && r.Facts.Gate {
 		c := d.first()
-		d.propose(Command{Kind: Serve, Host: d.s.Master, Config: &c, Rows: r.Facts.Rows, Pools: d.p.Pools}, "promoted, and its row is there")
+		d.propose(Command{Kind: Serve, Host: d.s.Master, Config: &c, Rows: r.Facts.Rows, Pools: d.p.Pools}, "promoted, its row and its gate are there")
 		return
 	}
-	d.wait("%s has not shown the row of epoch %d", d.s.Master, d.s.Epoch)
+	d.wait("%s has not shown the row of epoch %d and a gate", d.s.Master, d.s.Epoch)
 	if _, phase := d.age(); phase > d.p.PromoteTimeout && d.s.Election.Base != 0 {
 		d.propose(Command{Kind: VoteAgain, Host: d.s.Master}, fmt.Sprintf("not promoted within %s", d.p.PromoteTimeout))
 	}

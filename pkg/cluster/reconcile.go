@@ -21,7 +21,7 @@ const (
 	DoStop          Do = "stop"            // immediate; what is left after StopTime is killed
 	DoKill          Do = "kill"            // SIGKILL to all its processes
 	DoStartReadOnly Do = "start-read-only" // gate in place and names closed before
-	DoStartMaster   Do = "start-master"    // authorised: clients closed and gate away before, stopped first if it runs
+	DoStartMaster   Do = "start-master"    // authorised: stopped first if it runs, clients closed, gate away; and back once it has read its files
 	DoPutGate       Do = "put-gate"        // standby.signal beside a running master (M9)
 	DoCheckpoint    Do = "checkpoint"
 	DoRenew         Do = "renew"       // a copy of Host's data by rewind or clone, under a new incarnation; started read-only, frozen

@@ -121,16 +121,13 @@ func serve(s *State, c Command) error {
 	return nil
 }
 
-// adopt takes a signature from outside the quorum for the truth, as an operator says: the epoch goes above it, and its master is
-// elected without a vote.
+// adopt takes a server for the master, as an operator says: one that was made so outside the quorum, or one whose timeline an operator
+// has opened. The epoch goes above all that is known, and it is elected without a vote.
 func adopt(s *State, c Command) error {
 	if c.Host == "" || c.Nonce == "" || len(c.Rows) == 0 {
 		return refuse("what is adopted is a host, its signatures and a nonce for the epoch to come")
 	}
-	top := c.Rows[len(c.Rows)-1].Epoch
-	if top < s.Epoch {
-		return refuse("the signature of epoch %d is not above %d", top, s.Epoch)
-	}
+	top := max(s.Epoch, c.Rows[len(c.Rows)-1].Epoch)
 	s.Epoch, s.Phase, s.Master, s.Nonce = top+1, Elected, c.Host, c.Nonce
 	s.Configs, s.Opened, s.Pools, s.Halted = nil, false, nil, ""
 	s.Election = &Election{OldMaster: c.Host, Attempt: 1, Frozen: []Frozen{{Host: c.Host, Member: s.MemberOf(c.Host)}}}
