@@ -43,6 +43,10 @@ func (w *world) execute(i int, p *cluster.Policy) {
 		w.changeVoters(i, d.Voters)
 	}
 	if d.Command != nil {
+		if w.f.late > 0 && w.rng.one(w.f.late) { // its outcome is unknown: it is decided anew
+			w.late = append(w.late, late{d.Command, w.now + w.rng.between(0, 20*time.Second)})
+			return
+		}
 		x.cmd, x.cmdDue = d.Command, w.now+w.acting()
 		if x.cmdDue <= w.now {
 			w.submit(i)

@@ -13,6 +13,7 @@ type faults struct {
 	slowReload int // processes that read a reload late
 	slowNet    int // messages that are under way for seconds
 	cancels    int // waiting commits that a client gives up
+	late       int // proposals whose outcome is not known, and that come much later
 	events     []event
 }
 
@@ -69,6 +70,7 @@ const (
 	lyingProbe
 	oldDisk
 	takeover
+	slowReceiver
 	kinds
 )
 
@@ -85,19 +87,24 @@ func (w *world) draw() {
 	w.f.slowReload = []int{1000, 20, 5, 3}[r.n(4)]
 	w.f.slowNet = []int{0, 0, 100, 15}[r.n(4)]
 	w.f.cancels = []int{0, 0, 60}[r.n(3)]
+	w.f.late = []int{0, 0, 30, 6}[r.n(4)]
 	for range 1 + r.n(4) {
 		at := r.between(beginAt, healAt-8*time.Second)
 		for range 1 + r.n(4) {
 			w.f.events = append(w.f.events, w.random(at))
 		}
 	}
-	switch r.n(6) {
+	switch r.n(8) {
 	case 0:
 		w.zombie()
 	case 1:
 		w.badJoin()
 	case 2:
 		w.deadMaster()
+	case 3:
+		w.alone()
+	case 4:
+		w.sleeper()
 	}
 }
 
@@ -133,6 +140,27 @@ func (w *world) zombie() {
 		event{at: at, kind: pgCrash, host: theCandidate, after: moments[5+r.n(2)], delay: r.between(0, 4*time.Second)})
 }
 
+// sleeper is a master whose host sleeps until another one serves, and wakes up cut off, with an answer of the quorum in its sockets.
+func (w *world) sleeper() {
+	r := &w.rng
+	at := r.between(beginAt+2*time.Second, 30*time.Second)
+	w.f.events = append(w.f.events,
+		event{at: at, kind: hostPause, host: theMaster, long: w.p.DownAfter + r.between(6*time.Second, 20*time.Second), arg: 1},
+		event{at: at, kind: partition, host: 0, long: time.Minute, after: string(cluster.OpenVote)})
+}
+
+// alone is a master that no standby is in sync with, gone, and an operator who does not wait for it. It comes back.
+func (w *world) alone() {
+	r := &w.rng
+	at := r.between(beginAt, 20*time.Second)
+	for i := 1; i < w.topo.Servers; i++ {
+		w.f.events = append(w.f.events, event{at: at, kind: stallReceiver, host: i, long: time.Minute})
+	}
+	w.f.events = append(w.f.events,
+		event{at: at + 2*time.Second, kind: hostCrash, host: theMaster, long: r.between(6*time.Second, 14*time.Second), after: string(cluster.Settle), delay: r.between(0, 2*time.Second)},
+		event{at: at + 2*time.Second, kind: takeover, host: 1, after: string(cluster.Settle), delay: r.between(3*time.Second, 6*time.Second)})
+}
+
 // badJoin is a standby that leaves and joins again, something that goes wrong then, and the master gone right after.
 func (w *world) badJoin() {
 	r := &w.rng
@@ -153,7 +181,7 @@ func (w *world) badJoin() {
 	e.after, f.after = moments[r.n(4)], string(cluster.DoSetNames)
 	e.delay, f.delay = r.between(0, 2*time.Second), r.between(0, time.Second)
 	w.f.events = append(w.f.events, event{at: at, kind: stallReceiver, host: standby, long: long}, e, f,
-		event{at: join, kind: stallReceiver, host: standby, long: 30 * time.Second, after: moments[r.n(4)], delay: r.between(0, 3*time.Second)},
+		event{at: join, kind: []int{stallReceiver, slowReceiver, slowReceiver}[r.n(3)], host: standby, long: 30 * time.Second, after: moments[r.n(4)], delay: r.between(0, 2*time.Second)},
 		event{at: join, kind: hostCrash, host: theMaster, long: time.Minute, after: moments[r.n(4)], delay: r.between(0, 5*time.Second)})
 }
 
@@ -163,7 +191,7 @@ func (w *world) deadMaster() {
 	at := r.between(beginAt+2*time.Second, 40*time.Second)
 	standby := 1 + r.n(w.topo.Servers-1)
 	w.f.events = append(w.f.events,
-		event{at: at, kind: stallReceiver, host: standby, long: r.between(time.Second, 8*time.Second)},
+		event{at: at, kind: []int{stallReceiver, slowReceiver}[r.n(2)], host: standby, long: r.between(time.Second, 15*time.Second)},
 		event{at: at + r.between(0, 2*time.Second), kind: []int{pgCrash, hostCrash, partition}[r.n(3)], host: theMaster, long: r.between(2*time.Second, 20*time.Second), arg: r.n(1 << 20)},
 		event{at: at, kind: []int{hostCrash, partition}[r.n(2)], host: theMaster, long: time.Minute, after: string(cluster.DoOpenClients), delay: r.between(0, 2*time.Second)},
 		event{at: at, kind: hostCrash, host: 1 + r.n(w.topo.Servers-1), long: time.Minute, after: string(cluster.DoOpenClients), delay: r.between(0, 2*time.Second)},
@@ -174,7 +202,7 @@ var kindNames = [kinds]string{
 	"host crash", "host pause", "watcher crash", "watcher pause", "PostgreSQL crash", "postmaster stopped (SIGSTOP)", "disk hangs", "too many clients",
 	"PostgreSQL restart", "partition", "one-way cut", "lossy network", "walsender not scheduled", "checkpointer busy", "receiver stalls",
 	"replay held up", "replay paused", "impostor walsender", "long statement", "promoted by hand", "stopped by hand", "syntax error in postgresql.conf",
-	"probes that lie", "old disk put back", "failover by hand, without the quorum",
+	"probes that lie", "old disk put back", "failover by hand, without the quorum", "receiver is slow",
 }
 
 // inject lets the faults begin that are due, and ends all at the heal.
@@ -247,7 +275,11 @@ func (w *world) begin(e event) {
 			h.paused, h.stops = until, e.arg%2 == 0
 		}
 	case watcherCrash:
-		w.crashWatcher(e.host, w.now+w.rng.between(time.Second, 8*time.Second))
+		again := w.rng.between(time.Second, 8*time.Second)
+		if w.promised() {
+			again = time.Second
+		}
+		w.crashWatcher(e.host, w.now+again)
 	case watcherPause:
 		h.w.paused = until
 	case partition:
@@ -310,6 +342,8 @@ func (w *world) beginPG(e event, until time.Duration) {
 		p.stuckCkpt = until
 	case stallReceiver:
 		p.stallRecv = until
+	case slowReceiver:
+		p.slowRecv = until
 	case stallReplay:
 		p.replayStop = until
 	case pauseReplay:
@@ -436,7 +470,7 @@ func (w *world) mendFiles() {
 func (w *world) heal() {
 	w.say("every fault ends")
 	w.healed = w.now
-	w.cut, w.loss, w.orphans = [12][12]bool{}, 0, nil
+	w.cut, w.loss, w.orphans, w.late = [12][12]bool{}, 0, nil, nil
 	w.f = faults{slowReload: 1000}
 	w.mendFiles()
 	if w.oracle.byHand {
@@ -453,7 +487,7 @@ func (w *world) heal() {
 			continue
 		}
 		p := h.pg
-		p.sigstop, p.hung, p.full, p.replayStop, p.stallRecv, p.stuckCkpt = 0, 0, 0, 0, 0, 0
+		p.sigstop, p.hung, p.full, p.replayStop, p.stallRecv, p.slowRecv, p.stuckCkpt = 0, 0, 0, 0, 0, 0, 0
 		p.senders = slices.DeleteFunc(p.senders, func(s *sender) bool { return s.host < 0 })
 		for _, s := range p.senders {
 			s.stuck = 0

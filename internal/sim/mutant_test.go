@@ -13,6 +13,7 @@ var mutantLimit = flag.Int("mutants", 3000, "how many schedules a mutant may sur
 func TestMutants(t *testing.T) {
 	for m := sim.None + 1; m < sim.Mutants; m++ {
 		t.Run(m.String(), func(t *testing.T) {
+			t.Parallel()
 			for s := 1; s <= *mutantLimit; s++ {
 				if r := sim.Run(uint64(s), m, false); r.Violation != "" {
 					t.Logf("mutant %d noticed after %d schedules: %s", m, s, r.Violation)

@@ -86,7 +86,7 @@ func (w *world) check() {
 		h := &w.hosts[i]
 		open := w.open(h)
 		if !h.w.runs || h.w.paused != 0 || h.raft.suspect || len(h.w.acts) > 0 && h.w.actDue > w.now+time.Second {
-			h.excused = max(h.excused, w.now+2400*time.Millisecond) // nobody is there to stop it
+			h.excused = max(h.excused, w.now+wakes) // nobody is there to stop it
 		}
 		if open && !h.rogue && w.now > h.excused {
 			openers++

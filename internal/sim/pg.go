@@ -65,6 +65,7 @@ type pg struct {
 	replayStop time.Duration
 	replayOff  bool // paused by somebody
 	stallRecv  time.Duration
+	slowRecv   time.Duration
 
 	doomed              bool          // SIGKILL was sent
 	sigstop, hung, full time.Duration // until then
@@ -117,7 +118,7 @@ func (w *world) start(h *host) {
 	p := h.pg
 	p.up, p.stopped, p.recovery, p.startedAt = true, false, p.gate, w.now
 	p.openHBA, p.run, p.ckptRun, p.waits = p.hba, p.conf, p.conf, p.conf.k > 0
-	p.ckptDue, p.stuckCkpt, p.sigstop, p.replayStop, p.replayOff, p.stallRecv = never, 0, 0, 0, false, 0
+	p.ckptDue, p.stuckCkpt, p.sigstop, p.replayStop, p.replayOff = never, 0, 0, 0, false
 	p.received = len(p.wal) / segment * segment
 	p.receiver, p.recvRetry, p.released, p.old = -1, w.now, 0, nil
 	p.replay = min(len(p.data), p.received)

@@ -21,7 +21,7 @@ func (w *world) promise() {
 	w.until = at + w.p.DownAfter + promiseBound
 	w.f.events = []event{{at: at, long: never, kind: kind, host: theMaster}}
 	if w.rng.one(2) {
-		w.f.events = append(w.f.events, event{at: at + w.rng.between(5*time.Second, w.p.DownAfter-time.Second), kind: watcherCrash, host: theLeader})
+		w.f.events = append(w.f.events, event{at: at + w.p.DownAfter - w.rng.between(time.Second, 4*time.Second), kind: watcherCrash, host: theLeader})
 	}
 }
 

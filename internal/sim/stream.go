@@ -41,6 +41,9 @@ func (w *world) stream(i int) {
 	if w.rng.one(3) {
 		to = max(len(p.wal), to-w.rng.n(4))
 	}
+	if w.now < p.slowRecv {
+		to = min(to, len(p.wal)+w.rng.n(2))
+	}
 	if to > len(p.wal) {
 		p.wal = append(p.wal, up.pg.wal[len(p.wal):to]...)
 		for k := len(p.forks); k < len(up.pg.forks) && up.pg.forks[k].at < len(p.wal); k++ {

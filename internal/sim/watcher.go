@@ -92,6 +92,9 @@ func (x *watcher) begin(w *world, i int) {
 	for j := range x.flushAt {
 		x.flushAt[j] = c
 	}
+	if w.m == FreezeLostAtRestart && h.frozenFor != 0 && h.raft.commit.state.Election != nil {
+		h.pg.service, h.frozenFor = w.index(h.raft.commit.state.Election.OldMaster), 0
+	}
 	if w.m != PredecessorLives { // it ends the sessions of the one before it
 		kept := w.orphans[:0]
 		for _, o := range w.orphans {
@@ -122,6 +125,9 @@ func (w *world) watch(i int) {
 		x.acts = x.acts[1:]
 		x.actDue = w.now + w.acting()
 		w.perform(i, a)
+		if len(x.acts) == 0 {
+			x.beat = min(x.beat, h.clock+2*tick) // what is next is looked at without delay
+		}
 	}
 	if x.cmd != nil && w.now >= x.cmdDue {
 		w.submit(i)

@@ -76,6 +76,7 @@ type world struct {
 	texts     []*names
 	orphans   []orphan
 	ends      []ending
+	late      []late
 	mail      [64][]message
 	policies  []policyFor
 	version10 bool
@@ -218,6 +219,27 @@ func (w *world) reaches(from, to int) bool {
 	return w.hosts[from].up && w.hosts[to].up && w.hosts[from].paused == 0 && w.hosts[to].paused == 0 && !w.cut[from][to] && (w.loss == 0 || !w.rng.one(w.loss))
 }
 
+// wakes is how long a watcher that wakes up needs until it has looked and acted: a heartbeat and a few ticks.
+const wakes = heartbeat + 7*tick
+
+// late is a proposal that comes when it comes.
+type late struct {
+	cmd *cluster.Command
+	due time.Duration
+}
+
+// runLate brings what is late to whoever leads.
+func (w *world) runLate() {
+	i := w.leader()
+	for k := range w.late {
+		if l := &w.late[k]; i >= 0 && l.cmd != nil && w.now >= l.due {
+			w.say("%s, decided a while ago, comes to %s now", l.cmd.Kind, w.hosts[i].name)
+			w.propose(i, l.cmd, w.hosts[i].raft.log.voters)
+			l.cmd = nil
+		}
+	}
+}
+
 // step is one tick of everything.
 func (w *world) step() {
 	w.now += tick
@@ -226,9 +248,9 @@ func (w *world) step() {
 		if h.paused != 0 && w.now >= h.paused {
 			h.paused = 0
 			if h.stops {
-				h.excused = w.now + w.p.Lease + w.p.StopTime + 2*time.Second
+				h.excused = w.now + w.p.Lease + wakes // it believes that its lease goes on
 			} else {
-				h.excused = w.now + w.p.StopTime + 2*time.Second
+				h.excused = w.now + wakes
 			}
 		}
 		if h.paused == 0 || !h.stops {
@@ -237,6 +259,7 @@ func (w *world) step() {
 	}
 	w.inject()
 	w.raft()
+	w.runLate()
 	w.deliver()
 	for i := range w.hosts {
 		h := &w.hosts[i]
