@@ -257,7 +257,7 @@ func (w *world) strike(e *event) {
 			f.host = 1 + e.arg%(w.topo.Servers-1)
 		}
 	}
-	if f.host >= 0 && (f.kind != promoteByHand || s.Phase != cluster.Unformed) {
+	if f.host >= 0 && (f.kind != promoteByHand || s.Phase != cluster.Unformed && !w.oracle.byHand) {
 		w.say("%s: FAULT %s for %s", w.hosts[f.host].name, kindNames[f.kind], f.long)
 		w.begin(f)
 	}

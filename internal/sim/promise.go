@@ -14,7 +14,7 @@ import (
 func (w *world) promise() {
 	at := w.rng.between(beginAt+4*time.Second, 30*time.Second)
 	kind := []int{hostCrash, pgHung, pgStop, partition}[w.rng.n(4)]
-	w.f = faults{slowReload: 1000}
+	w.f = faults{slowReload: 1 << 40}
 	w.p.AntiFlap = 0
 	w.policies = nil
 	w.faultAt = at
@@ -26,7 +26,7 @@ func (w *world) promise() {
 }
 
 // promiseBound is how long after down_after the new master serves, at the latest.
-const promiseBound = 40 * time.Second
+const promiseBound = 30 * time.Second
 
 func (w *world) promised() bool { return w.until != 0 }
 

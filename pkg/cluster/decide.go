@@ -41,7 +41,7 @@ func (r Rules) Decide(s *State, v *Sight, p *Policy, nonce string) Decision {
 	if p.Inactive {
 		return d.out
 	}
-	for _, step := range []func(){d.foreignSignature, d.formation, d.election, d.succession, d.failover, d.isolation, d.registration, d.syncSet, d.opening, d.pools, d.spare} {
+	for _, step := range []func(){d.foreignSignature, d.formation, d.election, d.succession, d.failover, d.opening, d.isolation, d.registration, d.syncSet, d.pools, d.spare} {
 		if step(); d.out.Command != nil || d.out.Voters != nil || d.done {
 			break
 		}

@@ -40,6 +40,8 @@ func (w *reconciler) sign(base int64) {
 // reign is the duty of the serving master.
 func (w *reconciler) reign() {
 	switch {
+	case w.f.Running && w.f.Recovery && w.f.Names.Shown != ClosedNames:
+		w.do(Action{Do: DoSetNames, Text: ClosedNames}, "read-only, it may acknowledge nothing, whoever promotes it")
 	case !w.f.Running || w.f.Recovery:
 		w.restart()
 	case !w.f.signed(w.s):
@@ -87,10 +89,11 @@ func (w *reconciler) govern() {
 	n, _ := w.s.Newest()
 	want := w.NamesFor(w.s, f.Host)
 	missing := w.InForce(f, w.s.Epoch, n, w.s.Configs)
+	proven := f.Names.Proof != nil && f.Names.Proof.Gen == n.Gen && f.Names.Proof.Epoch == w.s.Epoch
 	switch {
 	case f.Names.Shown != want:
 		w.do(Action{Do: DoSetNames, Text: want}, "configuration %d", n.Gen)
-	case missing == "" && (f.Names.Proof == nil || f.Names.Proof.Gen != n.Gen || f.Names.Proof.Epoch != w.s.Epoch):
+	case missing == "" && !proven:
 		w.do(Action{Do: DoRemember, Proof: &Proof{Epoch: w.s.Epoch, Gen: n.Gen, At: f.Current}}, "configuration %d is in force", n.Gen)
 	case missing != "" && n.Any:
 		w.endOld()
@@ -103,8 +106,8 @@ func (w *reconciler) govern() {
 	if !f.Clients && f.Gate && w.mayOpen() {
 		w.do(Action{Do: DoOpenClients}, "every configuration in force has %s", f.Recovered)
 	}
-	if w.s.Opened && f.Clients && !f.Saved {
-		w.do(Action{Do: DoCheckpoint}, "promoted and open")
+	if w.s.Opened && f.Clients && proven && !f.Saved {
+		w.do(Action{Do: DoCheckpoint}, "promoted, open, and the checkpointer has read the names")
 	}
 	w.masterFile()
 }
