@@ -94,17 +94,8 @@ func (w *world) draw() {
 			w.f.events = append(w.f.events, w.random(at))
 		}
 	}
-	switch r.n(8) {
-	case 0:
-		w.zombie()
-	case 1:
-		w.badJoin()
-	case 2:
-		w.deadMaster()
-	case 3:
-		w.alone()
-	case 4:
-		w.sleeper()
+	if themes := []func(){w.zombie, w.badJoin, w.deadMaster, w.alone, w.sleeper, w.tornJoin, w.pretender, w.thinGate}; r.one(2) {
+		themes[r.n(len(themes))]()
 	}
 }
 
@@ -127,75 +118,6 @@ func (w *world) random(at time.Duration) event {
 	e.long = []time.Duration{2 * time.Second, 6 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute}[r.n(5)]
 	e.long = r.between(e.long/2, e.long)
 	return e
-}
-
-// zombie is a master that is quiet for long enough to be given up, and then goes on without a watcher that would stop it.
-func (w *world) zombie() {
-	r := &w.rng
-	at := r.between(beginAt+2*time.Second, 35*time.Second)
-	w.f.events = append(w.f.events,
-		event{at: at, kind: watcherPause, host: theMaster, long: time.Minute},
-		event{at: at, kind: hostPause, host: theMaster, long: w.p.DownAfter + r.between(0, 9*time.Second), arg: r.n(2)},
-		event{at: at, kind: []int{watcherCrash, hostCrash, pgRestart, stallReplay}[r.n(4)], host: r.n(w.topo.Servers), long: 3 * time.Second, after: moments[4+r.n(3)], delay: r.between(0, 4*time.Second)},
-		event{at: at, kind: pgCrash, host: theCandidate, after: moments[5+r.n(2)], delay: r.between(0, 4*time.Second)})
-}
-
-// sleeper is a master whose host sleeps until another one serves, and wakes up cut off, with an answer of the quorum in its sockets.
-func (w *world) sleeper() {
-	r := &w.rng
-	at := r.between(beginAt+2*time.Second, 30*time.Second)
-	w.f.events = append(w.f.events,
-		event{at: at, kind: hostPause, host: theMaster, long: w.p.DownAfter + r.between(6*time.Second, 20*time.Second), arg: 1},
-		event{at: at, kind: partition, host: 0, long: time.Minute, after: string(cluster.OpenVote)})
-}
-
-// alone is a master that no standby is in sync with, gone, and an operator who does not wait for it. It comes back.
-func (w *world) alone() {
-	r := &w.rng
-	at := r.between(beginAt, 20*time.Second)
-	for i := 1; i < w.topo.Servers; i++ {
-		w.f.events = append(w.f.events, event{at: at, kind: stallReceiver, host: i, long: time.Minute})
-	}
-	w.f.events = append(w.f.events,
-		event{at: at + 2*time.Second, kind: hostCrash, host: theMaster, long: r.between(6*time.Second, 14*time.Second), after: string(cluster.Settle), delay: r.between(0, 2*time.Second)},
-		event{at: at + 2*time.Second, kind: takeover, host: 1, after: string(cluster.Settle), delay: r.between(3*time.Second, 6*time.Second)})
-}
-
-// badJoin is a standby that leaves and joins again, something that goes wrong then, and the master gone right after.
-func (w *world) badJoin() {
-	r := &w.rng
-	at := r.between(beginAt, 40*time.Second)
-	standby := 1 + r.n(w.topo.Servers-1)
-	long := w.p.StandbyDownAfter + r.between(time.Second, 4*time.Second)
-	join := at + long
-	wrong := []event{
-		{kind: stuckCheckpointer, host: theMaster, long: r.between(2*time.Second, 20*time.Second)},
-		{kind: stuckSender, host: theMaster, long: r.between(2*time.Second, 20*time.Second)},
-		{kind: longStatement, host: theMaster},
-		{kind: impostor, host: theMaster, arg: standby - 1},
-		{kind: watcherCrash, host: theMaster},
-		{kind: watcherCrash, host: theLeader},
-	}
-	e, f := wrong[r.n(len(wrong))], wrong[r.n(len(wrong))]
-	e.at, f.at = join, join
-	e.after, f.after = moments[r.n(4)], string(cluster.DoSetNames)
-	e.delay, f.delay = r.between(0, 2*time.Second), r.between(0, time.Second)
-	w.f.events = append(w.f.events, event{at: at, kind: stallReceiver, host: standby, long: long}, e, f,
-		event{at: join, kind: []int{stallReceiver, slowReceiver, slowReceiver}[r.n(3)], host: standby, long: 30 * time.Second, after: moments[r.n(4)], delay: r.between(0, 2*time.Second)},
-		event{at: join, kind: hostCrash, host: theMaster, long: time.Minute, after: moments[r.n(4)], delay: r.between(0, 5*time.Second)})
-}
-
-// deadMaster is a master that crashes and comes back, or not, and standbys that have not all the same.
-func (w *world) deadMaster() {
-	r := &w.rng
-	at := r.between(beginAt+2*time.Second, 40*time.Second)
-	standby := 1 + r.n(w.topo.Servers-1)
-	w.f.events = append(w.f.events,
-		event{at: at, kind: []int{stallReceiver, slowReceiver}[r.n(2)], host: standby, long: r.between(time.Second, 15*time.Second)},
-		event{at: at + r.between(0, 2*time.Second), kind: []int{pgCrash, hostCrash, partition}[r.n(3)], host: theMaster, long: r.between(2*time.Second, 20*time.Second), arg: r.n(1 << 20)},
-		event{at: at, kind: []int{hostCrash, partition}[r.n(2)], host: theMaster, long: time.Minute, after: string(cluster.DoOpenClients), delay: r.between(0, 2*time.Second)},
-		event{at: at, kind: hostCrash, host: 1 + r.n(w.topo.Servers-1), long: time.Minute, after: string(cluster.DoOpenClients), delay: r.between(0, 2*time.Second)},
-		event{at: at, kind: takeover, host: standby, after: string(cluster.Settle), delay: r.between(0, 20*time.Second)})
 }
 
 var kindNames = [kinds]string{
@@ -288,13 +210,13 @@ func (w *world) begin(e event) {
 				w.cut[i][j] = (i == e.host || e.arg>>i&1 == 1 && e.arg>>15&1 == 1) != (j == e.host || e.arg>>j&1 == 1 && e.arg>>15&1 == 1)
 			}
 		}
-		w.ends = append(w.ends, ending{until, partition})
+		w.ends = append(w.ends, ending{at: until, kind: partition})
 	case oneWay:
 		w.cut[e.host][e.arg%len(w.hosts)] = true
-		w.ends = append(w.ends, ending{until, partition})
+		w.ends = append(w.ends, ending{at: until, kind: partition})
 	case lossy:
 		w.loss = 2 + e.arg%6
-		w.ends = append(w.ends, ending{until, lossy})
+		w.ends = append(w.ends, ending{at: until, kind: lossy})
 	case oldDisk:
 		w.oldDisk(e.host, e.arg)
 	case takeover:
@@ -349,7 +271,9 @@ func (w *world) beginPG(e event, until time.Duration) {
 	case pauseReplay:
 		p.replayOff = p.recovery
 	case impostor:
-		w.impostor(h, e.arg)
+		if s := w.oracle.truth.state; len(s.Members) > 0 {
+			w.ends = append(w.ends, ending{until, impostor, e.host, s.Members[e.arg%len(s.Members)].Name})
+		}
 	case longStatement:
 		if w.version10 && p.writes(w.now) {
 			p.old, p.oldFrom, p.oldEnds = p.run, w.now, w.now+w.rng.between(time.Second, 9*time.Second)
@@ -361,26 +285,39 @@ func (w *world) beginPG(e event, until time.Duration) {
 		}
 	case brokenFile:
 		p.broken = true
-		w.ends = append(w.ends, ending{until, brokenFile})
+		w.ends = append(w.ends, ending{at: until, kind: brokenFile})
 	case lyingProbe:
 		h.w.lie = h.clock + e.long
 	}
 }
 
 // impostor is a walsender that bears a standby's name and is not it.
-func (w *world) impostor(h *host, arg int) {
-	s := w.oracle.truth.state
-	if n := len(s.Members); n > 0 && h.pg.works(w.now) && !h.pg.recovery {
+func (w *world) impostor(h *host, name string) {
+	if name != "" && h.up && h.pg.works(w.now) && !h.pg.recovery {
 		w.lastPID++
-		x := &sender{pid: w.lastPID, name: s.Members[arg%n].Name, host: -1, conf: h.pg.run, due: never, since: w.now}
+		x := &sender{pid: w.lastPID, name: name, host: -1, conf: h.pg.run, due: never, since: w.now}
 		x.prio = x.conf.priority(x.name)
 		h.pg.senders = append(h.pg.senders, x)
+	}
+}
+
+// impostors connect again whenever they were ended.
+func (w *world) impostors() {
+	for _, e := range w.ends {
+		if e.kind == impostor && w.rng.one(3) {
+			h := &w.hosts[e.host]
+			if !slices.ContainsFunc(h.pg.senders, func(s *sender) bool { return s.host < 0 && s.name == e.name }) {
+				w.impostor(h, e.name)
+			}
+		}
 	}
 }
 
 type ending struct {
 	at   time.Duration
 	kind int
+	host int    // of an impostor
+	name string // its own
 }
 
 func (w *world) crashHost(i int, until time.Duration) {
@@ -455,9 +392,13 @@ func (w *world) recover(i int) {
 			w.loss = 0
 		case brokenFile:
 			w.mendFiles()
+		case impostor:
+			p := w.hosts[e.host].pg
+			p.senders = slices.DeleteFunc(p.senders, func(s *sender) bool { return s.host < 0 && s.name == e.name })
 		}
 	}
 	w.ends = kept
+	w.impostors()
 }
 
 func (w *world) mendFiles() {
@@ -470,7 +411,7 @@ func (w *world) mendFiles() {
 func (w *world) heal() {
 	w.say("every fault ends")
 	w.healed = w.now
-	w.cut, w.loss, w.orphans, w.late = [12][12]bool{}, 0, nil, nil
+	w.cut, w.loss, w.orphans, w.late, w.ends = [12][12]bool{}, 0, nil, nil, nil
 	w.f = faults{slowReload: 1000}
 	w.mendFiles()
 	if w.oracle.byHand {

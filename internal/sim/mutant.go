@@ -105,6 +105,10 @@ func (m Mutant) moreRules(r *cluster.Rules) {
 	case FailsafeAsksSet:
 		r.MayServe = nil // set by the world: it needs what the watcher hears
 	case FailsafeAtStart:
+		may := r.MayServe // all members of the empty set confirm
+		r.MayServe = func(s *cluster.State, f *cluster.Facts, p *cluster.Policy) bool {
+			return may(s, f, p) || len(s.Configs) == 1 && s.Configs[0].K == 0
+		}
 		r.MayStart = func(s *cluster.State, f *cluster.Facts, p *cluster.Policy) bool {
 			return f.Lease <= p.Lease || len(s.Configs) == 1 && s.Configs[0].K == 0
 		}
@@ -163,17 +167,17 @@ func oneShort(all []cluster.SyncConfig, frozen func(string) bool) bool {
 	return len(all) > 0
 }
 
-func byName(s *cluster.State, v *cluster.Sight, p *cluster.Policy, member string) (cluster.LSN, bool) {
+func byName(s *cluster.State, v *cluster.Sight, p *cluster.Policy, member string) (at cluster.LSN, found bool) {
 	for i := range v.Heard {
 		if h := &v.Heard[i]; h.Host == s.Master && h.Facts != nil && v.Now-h.At <= p.Fresh {
 			for k := range h.Facts.Senders {
-				if h.Facts.Senders[k].Name == member && h.Facts.Senders[k].Stream {
-					return h.Facts.Senders[k].Flush, true
+				if x := &h.Facts.Senders[k]; x.Name == member && x.Stream {
+					at, found = max(at, x.Flush), true
 				}
 			}
 		}
 	}
-	return 0, false
+	return at, found
 }
 
 // meddle is what a mutant's watcher does in place of what was decided for its server.
