@@ -36,7 +36,6 @@ const (
 	CrashPassesGate
 	PromoteByMessage
 	TimersRestart
-	PredecessorLives // beside the list: a watcher does not end the statements of the one before it
 	Mutants
 )
 
@@ -46,7 +45,7 @@ var mutantNames = [Mutants]string{
 	"only the newest configuration is blocked", "the receive position alone", "identity by name", "divergence is looked at after following",
 	"no barrier", "the failsafe asks the sync set", "the failsafe holds at a start", "the lease counts from receipt", "a keepalive is life",
 	"a frozen member is thawed without an epoch", "an old voter's disk is accepted", "the gate is opened by one member", "a crash restart passes the gate",
-	"promotion by message", "timers restart with the executor", "the statements of the watcher before live on",
+	"promotion by message", "timers restart with the executor",
 }
 
 // String is the mistake in words.

@@ -18,7 +18,7 @@ func (w *world) operate() {
 		h := &w.hosts[i]
 		h.w.starts = 0
 		h.pg.replayOff = false
-		if h.pg.stopped {
+		if h.pg.stopped || !h.pg.up && s.Phase == cluster.Unformed {
 			h.pg.stopped = false
 			w.start(h)
 		}

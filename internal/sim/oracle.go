@@ -179,8 +179,26 @@ func (o *oracle) decided(w *world, e *entry) {
 	if s.Master != "" {
 		o.masters[s.Epoch] = s.Master
 	}
-	if e.err == nil && e.cmd.Kind == cluster.Serve {
+	switch {
+	case e.err != nil:
+	case e.cmd.Kind == cluster.Serve:
 		o.failovers++
+	case e.cmd.Kind == cluster.Settle:
+		w.settled(s.Configs[0])
+	}
+}
+
+// settled: a configuration that is the only one has what lies before it in K of its members.
+func (w *world) settled(c cluster.SyncConfig) {
+	n := 0
+	for i := range w.topo.Servers {
+		h := &w.hosts[i]
+		if c.Has(h.incarnation) && cluster.LSN(len(h.pg.wal)) >= c.From {
+			n++
+		}
+	}
+	if n < c.K {
+		w.violate("configuration %d counts alone, and only %d of %d members that a commit waits for have %s", c.Gen, n, c.K, c.From)
 	}
 }
 

@@ -95,15 +95,7 @@ func (x *watcher) begin(w *world, i int) {
 	if w.m == FreezeLostAtRestart && h.frozenFor != 0 && h.raft.commit.state.Election != nil {
 		h.pg.service, h.frozenFor = w.index(h.raft.commit.state.Election.OldMaster), 0
 	}
-	if w.m != PredecessorLives { // it ends the sessions of the one before it
-		kept := w.orphans[:0]
-		for _, o := range w.orphans {
-			if o.host != i {
-				kept = append(kept, o)
-			}
-		}
-		w.orphans = kept
-	}
+	w.orphans = slices.DeleteFunc(w.orphans, func(o orphan) bool { return o.host == i }) // it ends the sessions of the one before it
 }
 
 // watch is one tick of a host's watcher.
@@ -270,7 +262,7 @@ func (w *world) canary(i int) {
 
 // waiting tells whether the canary waits for a standby now.
 func (x *watcher) waiting(p *pg) bool {
-	return slices.ContainsFunc(p.waiters, func(y waiter) bool { return y.id == x.probeID && x.probing > x.shownAt })
+	return slices.ContainsFunc(p.waiters, func(y waiter) bool { return y.id == x.probeID })
 }
 
 // message is a report, or a request for the lease and its answer.
