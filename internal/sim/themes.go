@@ -112,3 +112,9 @@ func (w *world) thinGate() {
 		event{at: at, kind: hostCrash, host: theMaster, long: time.Minute, after: string(cluster.DoOpenClients), delay: r.between(0, time.Second)},
 		event{at: at, kind: hostCrash, host: 1, long: time.Minute, after: string(cluster.DoOpenClients), delay: r.between(0, time.Second)})
 }
+
+// split is a network in two for long: the master with one standby on the small side, if there are enough of them.
+func (w *world) split() {
+	at := w.rng.between(beginAt+2*time.Second, 30*time.Second)
+	w.f.events = append(w.f.events, event{at: at, kind: partition, host: theMaster, long: time.Minute, arg: 1<<15 | 1<<(1+w.rng.n(w.topo.Servers-1))})
+}
