@@ -20,8 +20,9 @@ func listedNames(s *State, names string) bool {
 // mayStart: a start needs the quorum's own word, now. What was true before a stop need not be: somebody may have been promoted, by the
 // quorum or by hand, and with an empty configuration the canary would prove nothing at all.
 func mayStart(s *State, f *Facts, p *Policy) bool {
-	sole := s.Phase == Elected && s.Election.Base == 0 // formed or adopted: no other could be elected in its place
-	return f.Lease <= p.Lease && s.Master == f.Host && (s.Phase == Serving || sole)
+	// Elected: it was master when the region was formed or adopted, or it was promoted, signed, and crashed before it knew more.
+	before := s.Phase == Elected && (s.Election.Base == 0 || f.crowned(s))
+	return f.Lease <= p.Lease && s.Master == f.Host && (s.Phase == Serving || before)
 }
 
 // namesFor: only a serving master's names name anybody. All others acknowledge nothing, whoever promotes them.

@@ -53,7 +53,11 @@ func Reconcile(s *State, f *Facts, v *Sight, p *Policy) []Action {
 func (r Rules) Reconcile(s *State, f *Facts, v *Sight, p *Policy) []Action {
 	w := reconciler{Rules: r, s: s, f: f, v: v, p: p}
 	switch {
-	case p.Inactive || s.Phase == Unformed || s.Halted != "":
+	case p.Inactive || s.Phase == Unformed:
+	case s.Halted != "":
+		if f.Running && !f.Recovery && s.Master != f.Host && f.top() <= s.Epoch {
+			w.do(Action{Do: DoStop}, "whoever is master, it is not this one: it is signed with epoch %d", f.top())
+		}
 	case newerNames(s, f.Names.Shown): // this watcher has known more before: it must not take that back
 		if f.Running && !f.Recovery && min(f.Lease, f.Canary.Age) > p.Lease {
 			w.do(Action{Do: DoStop}, "no sign of the quorum for %s, and what is known of it went back", short(f.Lease))

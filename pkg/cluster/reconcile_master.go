@@ -12,6 +12,10 @@ func (w *reconciler) ascend() {
 		}
 	case base == 0 || !w.f.Recovery:
 		w.sign(base)
+	case w.f.crowned(w.s): // promoted already: the quorum may know its row by now, and another timeline would belie that
+		if w.f.AtEnd && w.MayStart(w.s, w.f, w.p) {
+			w.do(Action{Do: DoStartMaster}, "it is promoted and signed for epoch %d", w.s.Epoch)
+		}
 	case w.f.FrozenFor < base:
 		w.do(Action{Do: DoFreeze, Base: base}, "elected for epoch %d", w.s.Epoch)
 	case w.f.Names.Shown != w.NamesFor(w.s, w.f.Host):
