@@ -94,7 +94,7 @@ func (w *world) draw() {
 			w.f.events = append(w.f.events, w.random(at))
 		}
 	}
-	if themes := []func(){w.zombie, w.badJoin, w.deadMaster, w.alone, w.sleeper, w.tornJoin, w.pretender, w.thinGate, w.split}; r.one(2) {
+	if themes := []func(){w.zombie, w.zombie, w.sleeper, w.badJoin, w.deadMaster, w.alone, w.sleeper, w.tornJoin, w.pretender, w.thinGate, w.split}; r.one(2) {
 		themes[r.n(len(themes))]()
 	}
 }

@@ -12,7 +12,7 @@ func (w *world) zombie() {
 	at := r.between(beginAt+2*time.Second, 35*time.Second)
 	w.f.events = append(w.f.events,
 		event{at: at, kind: watcherPause, host: theMaster, long: time.Minute},
-		event{at: at, kind: hostPause, host: theMaster, long: w.p.DownAfter + r.between(0, 9*time.Second), arg: r.n(2)},
+		event{at: at, kind: hostPause, host: theMaster, long: w.p.DownAfter + r.between(time.Second, 7*time.Second), arg: r.n(2)},
 		event{at: at, kind: []int{watcherCrash, hostCrash, pgRestart, stallReplay}[r.n(4)], host: r.n(w.topo.Servers), long: 3 * time.Second, after: moments[4+r.n(3)], delay: r.between(0, 4*time.Second)},
 		event{at: at, kind: pgCrash, host: theCandidate, after: moments[5+r.n(2)], delay: r.between(0, 4*time.Second)})
 }

@@ -61,23 +61,31 @@ func (w *reconciler) reign() {
 	}
 }
 
-// newer is the newest epoch that anybody has said to know, or has in its data.
+// newer is the newest epoch that anybody has said to know of the quorum.
 func (w *reconciler) newer() int64 {
 	var newest int64
 	for i := range w.v.Heard {
 		newest = max(newest, w.v.Heard[i].Epoch)
-		if f := w.v.Heard[i].Facts; f != nil && f.System == w.s.System {
-			newest = max(newest, f.top())
-		}
 	}
 	return newest
+}
+
+// signedAbove tells whether some server's data is signed above what is known: made master by a hand outside the quorum. That stops no
+// running master, as nobody can know who is right, but it starts none either.
+func (w *reconciler) signedAbove() bool {
+	for i := range w.v.Heard {
+		if f := w.v.Heard[i].Facts; f != nil && f.System == w.s.System && f.top() > w.s.Epoch {
+			return true
+		}
+	}
+	return false
 }
 
 // restart brings the master back after a crash, a reboot, or a stop for want of a lease. A clean stop was somebody's wish. Data that
 // this watcher has not seen to bear the epoch's row is looked at read-only first.
 func (w *reconciler) restart() {
 	switch {
-	case !w.f.Running && w.f.Stopped, w.f.Starts >= w.p.MaxStarts && !w.f.Running, w.newer() > w.s.Epoch:
+	case !w.f.Running && w.f.Stopped, w.f.Starts >= w.p.MaxStarts && !w.f.Running, w.newer() > w.s.Epoch, w.signedAbove():
 	case !w.f.Running && !w.f.signed(w.s):
 		w.do(Action{Do: DoStartReadOnly}, "its signature has to be seen first")
 	case w.f.signed(w.s) && w.MayStart(w.s, w.f, w.p) && (!w.f.Running || w.f.AtEnd):
