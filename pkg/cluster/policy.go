@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pgctl/pgctl/pkg/nodes"
@@ -49,18 +50,37 @@ func PolicyOf(w *nodes.Watcher) Policy {
 		}
 	}
 	p.Voters = append(append(p.Voters, p.Servers...), w.Globals...)
-	if len(p.Voters)%2 == 0 && len(w.Globals) > 0 {
-		p.Spare = p.Voters[len(p.Voters)-1]
-		p.Voters = p.Voters[:len(p.Voters)-1]
+	if p.Spare = spareOf(w); p.Spare != "" {
+		p.Voters = slices.DeleteFunc(p.Voters, func(host string) bool { return host == p.Spare })
 	}
 	return p
 }
 
-func addOnce(all []string, one string) []string {
-	for _, a := range all {
-		if a == one {
-			return all
+// spareOf is the host without a vote where their number would be even, which stops as early as with one fewer: the last arbiter, else the
+// last server by name whose zone keeps a vote without it; "" none is needed, or none can be spared.
+func spareOf(w *nodes.Watcher) string {
+	if (len(w.Nodes)+len(w.Globals))%2 == 1 {
+		return ""
+	}
+	if n := len(w.Globals); n > 0 {
+		return w.Globals[n-1]
+	}
+	zone := map[string]int{}
+	spare := ""
+	for _, n := range w.Nodes {
+		zone[n.Zone]++
+	}
+	for _, n := range w.Nodes {
+		if zone[n.Zone] > 1 && n.Host > spare {
+			spare = n.Host
 		}
+	}
+	return spare
+}
+
+func addOnce(all []string, one string) []string {
+	if slices.Contains(all, one) {
+		return all
 	}
 	return append(all, one)
 }
