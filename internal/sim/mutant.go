@@ -112,30 +112,35 @@ func (m Mutant) moreRules(r *cluster.Rules) {
 			return f.Lease <= p.Lease || len(s.Configs) == 1 && s.Configs[0].K == 0
 		}
 	case KeepaliveIsLife:
-		sound := r.Quiet
-		r.Quiet = func(s *cluster.State, v *cluster.Sight) time.Duration {
-			for i := range v.Heard {
-				if f := v.Heard[i].Facts; f != nil && f.Upstream.Receiver == s.Master && v.Now-v.Heard[i].At < 5*time.Second {
-					return 0
-				}
-			}
-			return sound(s, v)
-		}
+		r.Quiet = keepaliveIsLife
 	case GateByOne:
-		r.Reached = func(r cluster.Rules, s *cluster.State, v *cluster.Sight, p *cluster.Policy, x cluster.LSN) bool {
-			for _, c := range s.Configs {
-				for _, member := range c.Members {
-					if at, ok := r.Flushed(s, v, p, member); ok && at >= x {
-						return true
-					}
-				}
-				if c.K == 0 {
-					return true
-				}
-			}
-			return false
+		r.Reached = reachedByOne
+	}
+}
+
+// keepaliveIsLife takes a receiver that is there for a sign of life.
+func keepaliveIsLife(s *cluster.State, v *cluster.Sight) time.Duration {
+	for i := range v.Heard {
+		if f := v.Heard[i].Facts; f != nil && f.Upstream.Receiver == s.Master && v.Now-v.Heard[i].At < 5*time.Second {
+			return 0
 		}
 	}
+	return cluster.Sound().Quiet(s, v)
+}
+
+// reachedByOne lets clients in when one member of some configuration has what they would see.
+func reachedByOne(r cluster.Rules, s *cluster.State, v *cluster.Sight, p *cluster.Policy, x cluster.LSN) bool {
+	for _, c := range s.Configs {
+		for _, member := range c.Members {
+			if at, ok := r.Flushed(s, v, p, member); ok && at >= x {
+				return true
+			}
+		}
+		if c.K == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func syncStateIsProof(f *cluster.Facts, epoch int64, c cluster.SyncConfig, _ []cluster.SyncConfig) string {

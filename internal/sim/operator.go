@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
@@ -22,7 +23,7 @@ func (w *world) operate() {
 			h.pg.stopped = false
 			w.start(h)
 		}
-		if m := w.index(s.Master); s.QuarantineOf(h.name) != "" && !w.p.MasterByTS && s.Opened && m >= 0 && !s.Listed(h.incarnation) && s.MemberOf(h.name) == h.incarnation {
+		if m := w.index(s.Master); (s.QuarantineOf(h.name) != "" || slices.Contains(s.Former, h.name)) && !w.p.MasterByTS && s.Opened && m >= 0 && !s.Listed(h.incarnation) && s.MemberOf(h.name) == h.incarnation {
 			w.say("%s: an operator runs upmaster", h.name)
 			w.renew(i, m)
 		}

@@ -142,11 +142,38 @@ func (w *world) stand(i int) {
 	}
 }
 
-// lead sends what is new to every other and counts who has it.
+// lead sends what is new to every other, and counts who has it.
 func (w *world) lead(i int) {
 	h := &w.hosts[i]
 	r := &h.raft
-	acks, fresh := uint32(1<<i), uint32(0)
+	acks, fresh, deposed := w.replicate(i)
+	if deposed {
+		return
+	}
+	if !w.majority(r.log.voters, func(j int) bool { return acks&(1<<j) != 0 }) {
+		if h.clock > r.heard+quorumTimeout {
+			r.leader, r.heard = -1, h.clock
+		}
+		return
+	}
+	r.heard = h.clock
+	if r.log.term == r.term && r.log != r.commit {
+		w.committed(r.log)
+		r.commit = r.log
+	}
+	for j := range w.hosts {
+		if fresh&(1<<j) != 0 && r.commit.term == r.term {
+			w.hosts[j].raft.suspect = false
+		}
+	}
+}
+
+// replicate is one message to each other host and its answer. fresh are those whose disk went back: they are brought up to date, and count
+// once a majority without them has the same.
+func (w *world) replicate(i int) (acks, fresh uint32, deposed bool) {
+	h := &w.hosts[i]
+	r := &h.raft
+	acks = 1 << i
 	for j := range w.hosts {
 		o := &w.hosts[j]
 		if j == i || !w.reaches(i, j) || !o.alive() {
@@ -155,38 +182,24 @@ func (w *world) lead(i int) {
 		if o.raft.term > r.term {
 			if w.reaches(j, i) {
 				r.term, r.vote, r.leader, r.heard = o.raft.term, -1, -1, h.clock
-				return
+				return 0, 0, true
 			}
 			continue
 		}
 		if o.raft.term < r.term {
 			o.raft.vote = -1
 		}
-		o.raft.term, o.raft.leader, o.raft.heard = r.term, i, o.clock
-		o.raft.log = r.log
+		o.raft.term, o.raft.leader, o.raft.heard, o.raft.log = r.term, i, o.clock, r.log
 		if !w.rng.one(12) { // one that applies late
 			o.raft.commit = r.commit
 		}
 		if o.raft.suspect {
-			fresh |= 1 << j // it is brought up to date, and counts once a majority without it has the same
+			fresh |= 1 << j
 		} else if w.reaches(j, i) {
 			acks |= 1 << j
 		}
 	}
-	if w.majority(r.log.voters, func(j int) bool { return acks&(1<<j) != 0 }) {
-		r.heard = h.clock
-		if r.log.term == r.term && r.log != r.commit {
-			w.committed(r.log)
-			r.commit = r.log
-		}
-		for j := range w.hosts {
-			if fresh&(1<<j) != 0 && r.commit.term == r.term {
-				w.hosts[j].raft.suspect = false
-			}
-		}
-	} else if h.clock > r.heard+quorumTimeout {
-		r.leader, r.heard = -1, h.clock
-	}
+	return acks, fresh, false
 }
 
 // verified tells whether the host leads and a majority says so right now.

@@ -5,6 +5,8 @@ import (
 	"flag"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,6 +41,24 @@ func TestSameSeedSameStory(t *testing.T) {
 		a, b := sim.Run(s, sim.None, true), sim.Run(s, sim.None, true)
 		if len(a.Story) < 5 || !slices.Equal(a.Story, b.Story) {
 			t.Errorf("schedule %d went two ways", s)
+		}
+	}
+}
+
+// TestKept runs the schedules that have once failed, or that show something by themselves: testdata/sim/kept.txt, a number and why a line.
+func TestKept(t *testing.T) {
+	text, err := os.ReadFile("../../testdata/sim/kept.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		number, why, _ := strings.Cut(strings.TrimSpace(line), " ")
+		s, err := strconv.ParseUint(number, 10, 64)
+		if err != nil || why == "" {
+			t.Fatalf("%q is not a number and a reason", line)
+		}
+		if r := sim.Run(s, sim.None, true); r.Violation != "" {
+			t.Errorf("%s: %s", why, r)
 		}
 	}
 }

@@ -195,6 +195,7 @@ func register(s *State, c Command) error {
 	s.Members = slices.DeleteFunc(slices.Clone(s.Members), func(m Member) bool { return m.Host == c.Host })
 	s.Members = append(s.Members, Member{Host: c.Host, Name: c.Name})
 	s.Quarantined = slices.DeleteFunc(slices.Clone(s.Quarantined), func(q Quarantine) bool { return q.Host == c.Host })
+	s.Former = slices.DeleteFunc(slices.Clone(s.Former), func(host string) bool { return host == c.Host })
 	return nil
 }
 

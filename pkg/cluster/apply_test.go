@@ -24,9 +24,8 @@ func script(t *testing.T, commands ...cluster.Command) cluster.State {
 	return s
 }
 
-func row(epoch int64, master string, timeline cluster.Timeline, fork cluster.LSN) cluster.Epoch {
-	return cluster.Epoch{Epoch: epoch, Master: master, Nonce: "n" + master, Timeline: timeline, Fork: fork}
-}
+// rowOfA is what a signed the region with when it was formed.
+var rowOfA = cluster.Epoch{Epoch: 1, Master: "a", Nonce: "na", Timeline: 1, Fork: 10}
 
 func config(gen int64, inForce []cluster.SyncConfig, members ...string) *cluster.SyncConfig {
 	c := cluster.NewSyncConfig(gen, members, 0, inForce)
@@ -39,7 +38,7 @@ func serving(t *testing.T) cluster.State {
 	first := config(1, nil)
 	return script(t,
 		cluster.Command{Kind: cluster.Form, Host: "a", Name: "a_1", System: 42, Nonce: "na"},
-		cluster.Command{Kind: cluster.Serve, Host: "a", Config: first, Rows: []cluster.Epoch{row(1, "a", 1, 10)}, Pools: []string{"p1", "p2"}},
+		cluster.Command{Kind: cluster.Serve, Host: "a", Config: first, Rows: []cluster.Epoch{rowOfA}, Pools: []string{"p1", "p2"}},
 		cluster.Command{Kind: cluster.Register, Host: "b", Name: "b_1"},
 		cluster.Command{Kind: cluster.Register, Host: "c", Name: "c_1"},
 		cluster.Command{Kind: cluster.Open, Host: "a"},
@@ -57,7 +56,7 @@ func TestApplyRefuses(t *testing.T) {
 	base := serving(t)
 	electing := script2(t, base, cluster.Command{Kind: cluster.OpenVote, Host: "a"})
 	elected := script2(t, electing, cluster.Command{Kind: cluster.Elect, Host: "b", Nonce: "nb", Frozen: []cluster.Frozen{frozenAt("b", 120), frozenAt("c", 110)}})
-	rowOfB := []cluster.Epoch{row(1, "a", 1, 10), {Epoch: 2, Master: "b", Nonce: "nb", Timeline: 2, Fork: 120}}
+	rowOfB := []cluster.Epoch{rowOfA, {Epoch: 2, Master: "b", Nonce: "nb", Timeline: 2, Fork: 120}}
 	for _, tt := range []struct {
 		name  string
 		state cluster.State
@@ -69,7 +68,7 @@ func TestApplyRefuses(t *testing.T) {
 		{"elected behind the furthest", electing, cluster.Command{Kind: cluster.Elect, Host: "c", Nonce: "nc", Frozen: []cluster.Frozen{frozenAt("b", 120), frozenAt("c", 110)}}},
 		{"elected behind what its configuration has proven", electing, cluster.Command{Kind: cluster.Elect, Host: "b", Nonce: "nb", Frozen: []cluster.Frozen{frozenAt("b", 99)}}},
 		{"frozen under another incarnation", electing, cluster.Command{Kind: cluster.Elect, Host: "b", Nonce: "nb", Frozen: []cluster.Frozen{{Host: "b", Member: "b_2", Timeline: 1, Position: 120}}}},
-		{"serves without its row", elected, cluster.Command{Kind: cluster.Serve, Host: "b", Config: config(3, nil), Rows: []cluster.Epoch{row(1, "a", 1, 10)}}},
+		{"serves without its row", elected, cluster.Command{Kind: cluster.Serve, Host: "b", Config: config(3, nil), Rows: []cluster.Epoch{rowOfA}}},
 		{"serves with a member that was frozen behind it", elected, cluster.Command{Kind: cluster.Serve, Host: "b", Config: config(3, nil, "c_1"), Rows: rowOfB}},
 		{"another than the elected serves", elected, cluster.Command{Kind: cluster.Serve, Host: "c", Config: config(3, nil), Rows: rowOfB}},
 		{"a new incarnation of a member that is counted on", base, cluster.Command{Kind: cluster.Register, Host: "b", Name: "b_2"}},

@@ -41,7 +41,7 @@ func (r Rules) Decide(s *State, v *Sight, p *Policy, nonce string) Decision {
 	if p.Inactive {
 		return d.out
 	}
-	for _, step := range []func(){d.foreignSignature, d.formation, d.election, d.succession, d.failover, d.opening, d.isolation, d.registration, d.syncSet, d.pools, d.spare} {
+	for _, step := range []func(){d.foreignSignature, d.formation, d.election, d.succession, d.failover, d.opening, d.isolation, d.registration, d.syncSet, d.pools, d.level, d.spare} {
 		if step(); d.out.Command != nil || d.out.Voters != nil || d.done {
 			break
 		}
@@ -264,6 +264,23 @@ func (d *decider) pools() {
 			return
 		}
 		d.wait("pool %s does not point at %s yet", pool, d.s.Master)
+	}
+}
+
+// level raises the feature level once every voter and server is heard to understand a higher one.
+func (d *decider) level() {
+	lowest := Features
+	for _, hosts := range [][]string{d.p.Voters, d.p.Servers} {
+		for _, host := range hosts {
+			r := d.v.fresh(host, d.p.Fresh)
+			if r == nil {
+				return
+			}
+			lowest = min(lowest, r.Features)
+		}
+	}
+	if lowest > d.s.Feature && d.s.Phase != Unformed {
+		d.propose(Command{Kind: RaiseLevel, Level: lowest}, "every member understands it")
 	}
 }
 

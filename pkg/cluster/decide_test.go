@@ -128,7 +128,7 @@ func wellRegion(t *testing.T) (cluster.State, map[string]*cluster.Report, cluste
 	reports := map[string]*cluster.Report{}
 	for _, host := range p.Servers {
 		f := &cluster.Facts{
-			Host: host, Name: host + "_1", System: 42, Running: true, Recovery: host != "a", Gate: true, Timeline: 1, Rows: []cluster.Epoch{row(1, "a", 1, 10)},
+			Host: host, Name: host + "_1", System: 42, Running: true, Recovery: host != "a", Gate: true, Timeline: 1, Rows: []cluster.Epoch{rowOfA},
 			Received: 200, Replayed: 200, Clients: true, MasterFile: "a", Saved: true, Lease: cluster.Never, Canary: cluster.Canary{Age: cluster.Never},
 		}
 		f.Names = cluster.NamesFacts{Shown: cluster.ClosedNames, ShownFor: time.Hour}

@@ -48,6 +48,27 @@ func TestPolicyOfTheSection(t *testing.T) {
 	}
 }
 
+// TestFeatureLevel: it is raised when everybody understands it, and by nobody's absence.
+func TestFeatureLevel(t *testing.T) {
+	s, reports, p := wellRegion(t)
+	s.Feature = 0
+	sight := cluster.Sight{Now: time.Hour}
+	for _, r := range reports {
+		sight.Heard = append(sight.Heard, cluster.Heard{Report: r, At: sight.Now})
+	}
+	d := cluster.Decide(&s, &sight, &p, "n")
+	if d.Command == nil || d.Command.Kind != cluster.RaiseLevel || d.Command.Level != cluster.Features {
+		t.Fatalf("%+v", d.Command)
+	}
+	if s, err := cluster.Apply(s, *d.Command); err != nil || s.Feature != cluster.Features {
+		t.Errorf("%v", err)
+	}
+	reports["c"].Features = 0
+	if d := cluster.Decide(&s, &sight, &p, "n"); d.Command != nil {
+		t.Errorf("c does not understand it, and yet %+v", d.Command)
+	}
+}
+
 // TestEmptyInventoryDecidesNothing: a configuration that names nobody, by mistake, takes nobody out and ends no epoch.
 func TestEmptyInventoryDecidesNothing(t *testing.T) {
 	s, reports, p := wellRegion(t)

@@ -1,6 +1,9 @@
 package cluster
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Do names one thing that a watcher does to its own server.
 type Do string
@@ -126,6 +129,8 @@ func (w *reconciler) follow() {
 	switch {
 	case w.s.QuarantineOf(w.f.Host) != "":
 		w.rejoin()
+	case !w.p.MasterByTS && slices.Contains(w.s.Former, w.f.Host) && w.s.MemberOf(w.f.Host) == w.f.Name:
+		// using_master_by_ts is 0: an old master waits for `pgctl upmaster`, whether it is diverged or not
 	case w.f.FrozenFor != 0 && !w.Thaws(w.s, w.f):
 		// what is known is older than the freeze
 	case up.File == w.s.Master && up.FileEpoch == w.s.Epoch:

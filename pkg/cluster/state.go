@@ -23,7 +23,7 @@ const (
 // a region that was never formed. Only Apply makes a new one.
 type State struct {
 	Format  int    `json:"format"`
-	Feature int    `json:"feature"` // commands above this level are refused, see Features
+	Feature int    `json:"feature"` // level of the commands in use: a program that knows fewer stops, see Features
 	System  uint64 `json:"system"`  // system identifier of the cluster
 
 	Epoch  int64  `json:"epoch"`
@@ -40,6 +40,7 @@ type State struct {
 	Pools   []string `json:"pools"`  // still to be pointed at the master
 	Members []Member `json:"members"`
 
+	Former      []string     `json:"former,omitempty"` // old masters that have not rejoined; they are Registered anew when they do
 	Quarantined []Quarantine `json:"quarantined,omitempty"`
 	Paused      *Pause       `json:"paused,omitempty"`
 	Halted      string       `json:"halted,omitempty"` // why nothing is done by itself until an operator adopts; ""

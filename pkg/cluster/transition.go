@@ -112,6 +112,10 @@ func serve(s *State, c Command) error {
 			return refuse("%s is not known to have been frozen where %s was", m, c.Host)
 		}
 	}
+	if old := s.Election.OldMaster; old != s.Master && s.Election.Base != 0 && !slices.Contains(s.Former, old) {
+		s.Former = append(slices.Clone(s.Former), old)
+	}
+	s.Former = slices.DeleteFunc(slices.Clone(s.Former), func(host string) bool { return host == s.Master })
 	first := *c.Config
 	if at != nil {
 		first.From = at.Position
