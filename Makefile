@@ -20,7 +20,7 @@ FUZZTIME    ?= 30s
 LAB_COMMANDS := mmdebstrap systemd-nspawn nft ip ssh-keygen
 LAB_PACKAGES := mmdebstrap systemd-container nftables iproute2 openssh-client ca-certificates
 
-.PHONY: help build check test test-unit lab lab-up lab-down lab-deps demo demo-down fuzz bench clean
+.PHONY: help build check test test-unit sim lab lab-up lab-down lab-deps demo demo-down fuzz bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test: build test-unit lab-deps ## run all tests, the lab's stories too (those ne
 test-unit:
 	$(GO) vet -tags lab ./...
 	$(GO) test -count=1 ./...
+
+sim: ## run 100000 schedules of the simulated region; SIM_FLAGS="-story N" tells one
+	$(GO) run ./internal/sim/simctl $(SIM_FLAGS)
 
 lab: build lab-deps ## run the matrices of versions and faults on real hosts (long)
 	@$(LAB) check

@@ -31,6 +31,8 @@ var mayImport = map[string][]string{
 	"pkg/watch":                 {"pkg/nodes", "pkg/cluster", "pkg/remote", "pkg/postgres"},
 	"cmd/pgctl":                 {"pkg/nodes", "pkg/cluster", "pkg/remote", "pkg/observe", "pkg/postgres", "pkg/pgpool", "pkg/plan", "pkg/failover", "pkg/deploy", "pkg/watch"},
 	"internal/lab":              {},
+	"internal/sim":              {"pkg/cluster", "pkg/nodes"},
+	"internal/sim/simctl":       {"internal/sim"},
 	"internal/lab/labctl":       {"internal/lab"},
 }
 

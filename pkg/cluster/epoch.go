@@ -27,6 +27,19 @@ type Epoch struct {
 	Fork     LSN // where the timeline began, not where the row was written; 0 of the first timeline
 }
 
+// NewRow is the signature of an epoch in its master's data. The timeline is said to begin where the history left the timeline of the last
+// signature: there may have been promotions between that nobody signed (one that crashed, one by hand), and whoever holds WAL from after
+// the first of them has not the same. A master that was never promoted since begins where it is.
+func NewRow(epoch int64, master, nonce string, t Timeline, h History, rows []Epoch, position LSN) Epoch {
+	e := Epoch{Epoch: epoch, Master: master, Nonce: nonce, Timeline: t, Fork: position}
+	if n := len(rows); n > 0 {
+		if left, ok := h.LeftAt(rows[n-1].Timeline); ok {
+			e.Fork = left
+		}
+	}
+	return e
+}
+
 // contradicts says how the rows that a server has show that its history is not the master's: for certain, or unless the master has still to
 // replay something (it is behind). "" where they do not.
 func contradicts(own, theirs []Epoch, behind bool) (diverged, unproven string) {

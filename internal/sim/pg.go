@@ -1,0 +1,285 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+)
+
+// segment is how many records a WAL segment has.
+const segment = 16
+
+// rec is one WAL record: what kind it is, and which.
+type rec uint32
+
+const (
+	commitRec rec = 0       // a commit, by its number
+	rowRec    rec = 1 << 30 // a signature, by its number in world.rows
+	switchRec rec = 2 << 30 // the beginning of a timeline
+	kindMask  rec = 3 << 30
+)
+
+// fork is where a timeline began.
+type fork struct{ timeline, at int }
+
+// never is a time after every schedule.
+const never = time.Duration(1 << 60)
+
+// pg is one PostgreSQL: files, then processes.
+type pg struct {
+	wal     []rec  // flushed
+	data    []rec  // applied; the same as wal, unless wal was overwritten behind replay
+	forks   []fork // the timelines it came through, oldest first
+	rows    []cluster.Epoch
+	gate    bool   // standby.signal
+	hba     bool   // pg_hba.conf lets clients in
+	conf    *names // in the file
+	broken  bool   // a syntax error in the file: no reload changes anything
+	service int    // host in the service file; -1
+	stopped bool   // cleanly
+	recover int    // where its last recovery or promotion ended
+	saved   bool
+
+	up        bool
+	recovery  bool
+	startedAt time.Duration
+	openHBA   bool   // in effect
+	run       *names // the postmaster's
+	waits     bool   // the checkpointer's word: commits wait
+	ckptDue   time.Duration
+	ckptRun   *names
+	stuckCkpt time.Duration // it reads nothing until then
+	released  int
+	senders   []*sender
+	waiters   []waiter
+	pid       int
+
+	receiver   int // host; -1 none
+	streaming  bool
+	recvName   string
+	recvLost   time.Duration // since when it hears nothing
+	recvRetry  time.Duration
+	received   int // as the function says
+	replay     int // as the function says; behind data for a while after a restart
+	replayStop time.Duration
+	replayOff  bool // paused by somebody
+	stallRecv  time.Duration
+	slowRecv   time.Duration
+
+	doomed              bool          // SIGKILL was sent
+	sigstop, hung, full time.Duration // until then
+	old                 *names        // version 10: a long statement's backend has this
+	oldEnds             time.Duration
+	oldFrom             time.Duration // when the long statement began
+}
+
+// sender is one walsender with its own copy of the names.
+type sender struct {
+	pid       int
+	name      string
+	host      int // whose; -1 an impostor's
+	conf      *names
+	due       time.Duration // when it reads the reload
+	prio      int           // in shared memory
+	streaming bool
+	flush     int
+	since     time.Duration
+	lost      time.Duration // since when its receiver is silent; 0 not
+	stuck     time.Duration // not scheduled until then
+}
+
+// waiter is a commit that waits for standbys.
+type waiter struct {
+	lsn   int
+	id    rec
+	who   int // client; canary: the watcher's
+	since time.Duration
+}
+
+const canaryClient = -1
+
+func (p *pg) timeline() int { return p.forks[len(p.forks)-1].timeline }
+
+// works tells whether its processes do anything.
+func (p *pg) works(now time.Duration) bool { return p.up && now >= p.sigstop }
+
+func (p *pg) writes(now time.Duration) bool { return p.works(now) && now >= p.hung && !p.recovery }
+
+// append flushes a record of a master.
+func (p *pg) append(r rec) {
+	p.wal = append(p.wal, r)
+	p.data = append(p.data, r)
+	p.replay = len(p.data)
+}
+
+// start brings up the postmaster. Without the gate it is a master, whoever starts it.
+func (w *world) start(h *host) {
+	p := h.pg
+	p.up, p.stopped, p.recovery, p.startedAt = true, false, p.gate, w.now
+	p.openHBA, p.run, p.ckptRun, p.waits = p.hba, p.conf, p.conf, p.conf.k > 0
+	p.ckptDue, p.stuckCkpt, p.sigstop, p.replayStop, p.replayOff = never, 0, 0, 0, false
+	p.received = len(p.wal) / segment * segment
+	p.receiver, p.recvRetry, p.released, p.old = -1, w.now, 0, nil
+	p.replay = min(len(p.data), p.received)
+	if !p.recovery {
+		p.catchUp(w)
+		p.replay, p.recover = len(p.data), len(p.wal)
+	}
+	w.shown(h)
+}
+
+// catchUp applies all of the local WAL.
+func (p *pg) catchUp(w *world) {
+	for len(p.data) < len(p.wal) {
+		p.apply(w)
+	}
+}
+
+// apply replays one record.
+func (p *pg) apply(w *world) {
+	r := p.wal[len(p.data)]
+	p.data = append(p.data, r)
+	if r&kindMask == rowRec {
+		p.rows = append(slices.Clip(p.rows), w.rows[r&^kindMask])
+	}
+}
+
+// stop ends every process. Who waited has no answer, and will find the row there.
+func (p *pg) stop() {
+	p.up, p.senders, p.waiters, p.receiver, p.streaming = false, nil, nil, -1, false
+}
+
+// reload is SIGHUP: the postmaster reads the file, and each process when it comes to it. Some take long.
+func (w *world) reload(p *pg) {
+	if !p.up {
+		return
+	}
+	p.openHBA = p.hba
+	if p.broken {
+		return
+	}
+	p.run = p.conf
+	p.ckptDue = w.now + w.slow()
+	for _, s := range p.senders {
+		s.due = w.now + w.slow()
+	}
+}
+
+// slow is how long a process may take to read a reload.
+func (w *world) slow() time.Duration {
+	switch {
+	case w.rng.one(w.f.slowReload):
+		return w.rng.between(0, 20*time.Second)
+	case w.rng.one(3):
+		return w.rng.between(0, 600*time.Millisecond)
+	}
+	return 0
+}
+
+// tickPG runs a PostgreSQL's own processes: reloads that are read, replay.
+func (w *world) tickPG(h *host) {
+	p := h.pg
+	if p.doomed && w.now >= p.hung {
+		p.doomed = false
+		p.stop()
+	}
+	if !p.works(w.now) {
+		return
+	}
+	if w.now >= p.ckptDue && w.now >= p.stuckCkpt {
+		p.ckptDue, p.ckptRun = never, p.run
+		p.waits = p.run.k > 0
+		if !p.waits {
+			w.releaseAll(h)
+		}
+	}
+	for _, s := range p.senders {
+		if w.now >= s.due && w.now >= s.stuck {
+			s.due, s.conf = never, p.run
+			s.prio = p.run.priority(s.name)
+			if p.run.k > 0 { // SyncRepInitConfig, then the walsender may release by the new names
+				w.release(h, s)
+			}
+		}
+	}
+	if p.recovery && w.now >= p.replayStop && !p.replayOff {
+		for n := 8 + w.rng.n(60); n > 0 && p.replay < len(p.wal); n-- {
+			if p.replay == len(p.data) {
+				p.apply(w)
+			}
+			p.replay++
+		}
+	}
+	if p.old != nil && w.now >= p.oldEnds {
+		w.commit(h, oldClient, p.old)
+		p.old = nil
+	}
+}
+
+// commit writes a commit and waits as PostgreSQL would. own is the names that the backend has read, looked at up to version 10 only.
+func (w *world) commit(h *host, who int, own *names) {
+	p := h.pg
+	if !p.writes(w.now) {
+		return
+	}
+	w.lastID++
+	id := rec(w.lastID)
+	p.append(id)
+	if !p.waits || w.version10 && own.k == 0 || len(p.wal) <= p.released {
+		w.acknowledge(h, id, who, w.now)
+		return
+	}
+	p.waiters = append(p.waiters, waiter{lsn: len(p.wal), id: id, who: who, since: w.now})
+}
+
+// release is SyncRepReleaseWaiters of one walsender: by its own copy of the names, and the priorities that all have written.
+func (w *world) release(h *host, s *sender) {
+	if s.prio == 0 || !s.streaming || s.flush == 0 {
+		return
+	}
+	c := s.conf
+	var flushes, prios [8]int
+	n := 0
+	for _, o := range h.pg.senders {
+		if o.prio > 0 && o.streaming && o.flush > 0 && n < len(prios) {
+			i := n
+			for ; i > 0 && (c.any && flushes[i-1] < o.flush || !c.any && prios[i-1] > o.prio); i-- {
+				flushes[i], prios[i] = flushes[i-1], prios[i-1]
+			}
+			flushes[i], prios[i] = o.flush, o.prio
+			n++
+		}
+	}
+	if c.k == 0 || n < c.k || !c.any && prios[c.k-1] < s.prio {
+		return
+	}
+	at := flushes[c.k-1]
+	for i := range c.k {
+		at = min(at, flushes[i])
+	}
+	if at > h.pg.released {
+		h.pg.released = at
+		w.wake(h, at)
+	}
+}
+
+// wake acknowledges what waited up to a position.
+func (w *world) wake(h *host, at int) {
+	p := h.pg
+	kept := p.waiters[:0]
+	for _, x := range p.waiters {
+		if x.lsn <= at {
+			w.acknowledge(h, x.id, x.who, x.since)
+		} else {
+			kept = append(kept, x)
+		}
+	}
+	p.waiters = kept
+}
+
+func (w *world) releaseAll(h *host) {
+	if len(h.pg.waiters) > 0 {
+		w.wake(h, len(h.pg.wal))
+	}
+}

@@ -1,0 +1,170 @@
+package cluster_test
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"testing"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+)
+
+// script runs commands one after the other from an unformed region; each must be accepted.
+func script(t *testing.T, commands ...cluster.Command) cluster.State {
+	t.Helper()
+	var s cluster.State
+	for _, c := range commands {
+		c.Epoch, c.Gen = s.Epoch, s.Gen
+		next, err := cluster.Apply(s, c)
+		if err != nil {
+			t.Fatalf("%s: %v", c.Kind, err)
+		}
+		s = next
+	}
+	return s
+}
+
+// rowOfA is what a signed the region with when it was formed.
+var rowOfA = cluster.Epoch{Epoch: 1, Master: "a", Nonce: "na", Timeline: 1, Fork: 10}
+
+func config(gen int64, inForce []cluster.SyncConfig, members ...string) *cluster.SyncConfig {
+	c := cluster.NewSyncConfig(gen, members, 0, inForce)
+	return &c
+}
+
+// serving is a region of three: a is master, b_1 and c_1 are in its one configuration.
+func serving(t *testing.T) cluster.State {
+	t.Helper()
+	first := config(1, nil)
+	return script(t,
+		cluster.Command{Kind: cluster.Form, Host: "a", Name: "a_1", System: 42, Nonce: "na"},
+		cluster.Command{Kind: cluster.Serve, Host: "a", Config: first, Rows: []cluster.Epoch{rowOfA}, Pools: []string{"p1", "p2"}},
+		cluster.Command{Kind: cluster.Register, Host: "b", Name: "b_1"},
+		cluster.Command{Kind: cluster.Register, Host: "c", Name: "c_1"},
+		cluster.Command{Kind: cluster.Open, Host: "a"},
+		cluster.Command{Kind: cluster.Change, Config: config(2, []cluster.SyncConfig{*first}, "b_1", "c_1")},
+		cluster.Command{Kind: cluster.Settle, From: 100},
+	)
+}
+
+func frozenAt(host string, at cluster.LSN) cluster.Frozen {
+	return cluster.Frozen{Host: host, Member: host + "_1", Timeline: 1, Position: at}
+}
+
+// TestApplyRefuses: what would break an invariant is refused on every replica, whatever the executor believed.
+func TestApplyRefuses(t *testing.T) {
+	base := serving(t)
+	electing := script2(t, base, cluster.Command{Kind: cluster.OpenVote, Host: "a"})
+	elected := script2(t, electing, cluster.Command{Kind: cluster.Elect, Host: "b", Nonce: "nb", Frozen: []cluster.Frozen{frozenAt("b", 120), frozenAt("c", 110)}})
+	rowOfB := []cluster.Epoch{rowOfA, {Epoch: 2, Master: "b", Nonce: "nb", Timeline: 2, Fork: 120}}
+	for _, tt := range []struct {
+		name  string
+		state cluster.State
+		c     cluster.Command
+	}{
+		{"formed twice", base, cluster.Command{Kind: cluster.Form, Host: "b", Nonce: "x", System: 42}},
+		{"elected without an election", base, cluster.Command{Kind: cluster.Elect, Host: "b", Nonce: "nb", Frozen: []cluster.Frozen{frozenAt("b", 120)}}},
+		{"elected while nobody is frozen", electing, cluster.Command{Kind: cluster.Elect, Host: "b", Nonce: "nb"}},
+		{"elected behind the furthest", electing, cluster.Command{Kind: cluster.Elect, Host: "c", Nonce: "nc", Frozen: []cluster.Frozen{frozenAt("b", 120), frozenAt("c", 110)}}},
+		{"elected behind what its configuration has proven", electing, cluster.Command{Kind: cluster.Elect, Host: "b", Nonce: "nb", Frozen: []cluster.Frozen{frozenAt("b", 99)}}},
+		{"frozen under another incarnation", electing, cluster.Command{Kind: cluster.Elect, Host: "b", Nonce: "nb", Frozen: []cluster.Frozen{{Host: "b", Member: "b_2", Timeline: 1, Position: 120}}}},
+		{"serves without its row", elected, cluster.Command{Kind: cluster.Serve, Host: "b", Config: config(3, nil), Rows: []cluster.Epoch{rowOfA}}},
+		{"serves with a member that was frozen behind it", elected, cluster.Command{Kind: cluster.Serve, Host: "b", Config: config(3, nil, "c_1"), Rows: rowOfB}},
+		{"another than the elected serves", elected, cluster.Command{Kind: cluster.Serve, Host: "c", Config: config(3, nil), Rows: rowOfB}},
+		{"a new incarnation of a member that is counted on", base, cluster.Command{Kind: cluster.Register, Host: "b", Name: "b_2"}},
+		{"a name of another host", base, cluster.Command{Kind: cluster.Register, Host: "b", Name: "d_2"}},
+		{"the master is its own standby", base, cluster.Command{Kind: cluster.Change, Config: config(3, base.Configs, "a_1")}},
+		{"a stranger joins", base, cluster.Command{Kind: cluster.Change, Config: config(3, base.Configs, "d_1")}},
+		{"priorities that do not move", base, cluster.Command{Kind: cluster.Change, Config: config(3, nil, "b_1", "c_1")}},
+		{"settled twice", base, cluster.Command{Kind: cluster.Settle}},
+		{"opened twice", base, cluster.Command{Kind: cluster.Open}},
+		{"the master quarantined", base, cluster.Command{Kind: cluster.Isolate, Host: "a"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.c.Epoch, tt.c.Gen = tt.state.Epoch, tt.state.Gen
+			got, err := cluster.Apply(tt.state, tt.c)
+			if !errors.Is(err, cluster.ErrRefused) {
+				t.Errorf("got %v, expected a refusal", err)
+			}
+			if !reflect.DeepEqual(got, tt.state) {
+				t.Error("a refused command changed the state")
+			}
+		})
+	}
+}
+
+func script2(t *testing.T, s cluster.State, c cluster.Command) cluster.State {
+	t.Helper()
+	c.Epoch, c.Gen = s.Epoch, s.Gen
+	next, err := cluster.Apply(s, c)
+	if err != nil {
+		t.Fatalf("%s: %v", c.Kind, err)
+	}
+	return next
+}
+
+// TestApplyComparesAndSets: a command that was decided on another epoch or generation changes nothing, late or not.
+func TestApplyComparesAndSets(t *testing.T) {
+	s := serving(t)
+	for _, c := range []cluster.Command{
+		{Kind: cluster.OpenVote, Epoch: s.Epoch, Gen: s.Gen - 1},
+		{Kind: cluster.OpenVote, Epoch: s.Epoch - 1, Gen: s.Gen},
+		{Kind: cluster.OpenVote, Epoch: s.Epoch + 1, Gen: s.Gen},
+	} {
+		if got, err := cluster.Apply(s, c); !errors.Is(err, cluster.ErrStale) || !reflect.DeepEqual(got, s) {
+			t.Errorf("epoch %d generation %d: %v", c.Epoch, c.Gen, err)
+		}
+	}
+}
+
+// TestApplyStopsAtTheUnknown: to pass over a command that others apply would make two truths of one log.
+func TestApplyStopsAtTheUnknown(t *testing.T) {
+	s := serving(t)
+	if _, err := cluster.Apply(s, cluster.Command{Kind: "merge", Epoch: s.Epoch, Gen: s.Gen}); !errors.Is(err, cluster.ErrUnknown) {
+		t.Errorf("an unknown command: %v", err)
+	}
+	s.Feature = cluster.Features + 1
+	if _, err := cluster.Apply(s, cluster.Command{Kind: cluster.OpenVote, Epoch: s.Epoch, Gen: s.Gen}); !errors.Is(err, cluster.ErrUnknown) {
+		t.Errorf("a state of a later level: %v", err)
+	}
+}
+
+// TestApplyKeepsItsArguments: a replica's old state is still the old one, however often a log is applied to it.
+func TestApplyKeepsItsArguments(t *testing.T) {
+	s := serving(t)
+	before, _ := json.Marshal(s)
+	c := cluster.Command{Kind: cluster.Change, Epoch: s.Epoch, Gen: s.Gen, Config: config(3, s.Configs, "b_1"), Left: "c_1"}
+	one, err := cluster.Apply(s, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if two, _ := cluster.Apply(s, c); !reflect.DeepEqual(one, two) {
+		t.Error("the same command on the same state gave two states")
+	}
+	if after, _ := json.Marshal(s); string(after) != string(before) {
+		t.Errorf("the state that went in is now\n%s\nit was\n%s", after, before)
+	}
+	var back cluster.State
+	text, _ := json.Marshal(one)
+	if err := json.Unmarshal(text, &back); err != nil || !reflect.DeepEqual(back, one) {
+		t.Errorf("JSON loses something: %v\n%+v\n%+v", err, back, one)
+	}
+}
+
+// TestElectionIsNeverAbandoned: from electing there is only a way on.
+func TestElectionIsNeverAbandoned(t *testing.T) {
+	s := script2(t, serving(t), cluster.Command{Kind: cluster.OpenVote, Host: "a"})
+	if s.Master != "" || len(s.Configs) != 0 || s.Epoch != 2 {
+		t.Fatalf("after the vote was opened: %+v", s)
+	}
+	s = script2(t, s, cluster.Command{Kind: cluster.Elect, Host: "b", Nonce: "nb", Frozen: []cluster.Frozen{frozenAt("b", 120), frozenAt("c", 120)}})
+	s = script2(t, s, cluster.Command{Kind: cluster.VoteAgain, Host: "b"})
+	if s.Epoch != 3 || s.Election.Attempt != 2 || s.Election.Failed != "b" || len(s.Election.Frozen) != 2 {
+		t.Fatalf("after the second vote was opened: %+v", s.Election)
+	}
+	// c was frozen where b was: the record is enough, nobody has to freeze again
+	s = script2(t, s, cluster.Command{Kind: cluster.Elect, Host: "c", Nonce: "nc"})
+	if s.Master != "c" || s.Phase != cluster.Elected {
+		t.Fatalf("%+v", s)
+	}
+}

@@ -1,0 +1,34 @@
+package cluster
+
+// mayServe: a master goes on while the quorum has confirmed it within the lease, counted from the sending of the request, or a canary
+// commit that was begun within the lease has returned without a warning under a configuration in force: then nobody was promoted
+// before it was begun, as a promotion needs members frozen without which it could not have returned (M10). No watcher is asked.
+func mayServe(s *State, f *Facts, p *Policy) bool {
+	return f.Lease <= p.Lease || f.Canary.Age <= p.Lease && listedNames(s, f.Canary.Names)
+}
+
+// listedNames tells whether the names are those of a configuration in force.
+func listedNames(s *State, names string) bool {
+	for i := range s.Configs {
+		if s.Configs[i].Names(s.Epoch) == names {
+			return true
+		}
+	}
+	return false
+}
+
+// mayStart: a start needs the quorum's own word, now. What was true before a stop need not be: somebody may have been promoted, by the
+// quorum or by hand, and with an empty configuration the canary would prove nothing at all.
+func mayStart(s *State, f *Facts, p *Policy) bool {
+	// Elected: it was master when the region was formed or adopted, or it was promoted, signed, and crashed before it knew more.
+	before := s.Phase == Elected && (s.Election.Base == 0 || f.crowned(s))
+	return f.Lease <= p.Lease && s.Master == f.Host && (s.Phase == Serving || before)
+}
+
+// namesFor: only a serving master's names name anybody. All others acknowledge nothing, whoever promotes them.
+func namesFor(s *State, host string) string {
+	if n, ok := s.Newest(); ok && s.Phase == Serving && s.Master == host {
+		return n.Names(s.Epoch)
+	}
+	return ClosedNames
+}

@@ -1,0 +1,93 @@
+package cluster
+
+import (
+	"slices"
+	"time"
+
+	"github.com/pgctl/pgctl/pkg/nodes"
+)
+
+// Policy is what the site has decided, and the bounds that follow from it.
+type Policy struct {
+	Servers []string // every server of the inventory, in its order
+	Pools   []string
+	Voters  []string // who votes now
+	Spare   string   // who takes over a silent voter's vote; "" nobody
+
+	Inactive   bool // only watch
+	MasterByTS bool // an old master rejoins by itself
+	Needed     int  // sync_mode: 0 all, N any N
+
+	DownAfter        time.Duration // a master without progress for so long is down
+	StandbyDownAfter time.Duration // a standby without progress for so long leaves
+	SpareAfter       time.Duration // a voter silent for so long gives its vote to the spare
+	Lease            time.Duration // a master may serve so long after its last sign of the quorum
+	StopTime         time.Duration // a master's stop takes no longer
+	Drift            time.Duration // two monotonic clocks differ by no more meanwhile
+	Fresh            time.Duration // a report older than that is silence: three heartbeats
+	RetryInterval    time.Duration // wal_retrieve_retry_interval: a receiver that may come back is back by then
+	PromoteTimeout   time.Duration // an elected server that is not promoted by then is given up
+	JoinDeadline     time.Duration // a joining member that holds up commits for so long is taken out again
+	JoinDamping      time.Duration // how long a standby streams before it joins; doubled with each flap
+	JoinLag          LSN           // and how near it has to be, in bytes
+	AntiFlap         time.Duration // a second failover within this time asks for twice the evidence; 0 never
+	MaxStarts        int           // starts of a crashed PostgreSQL in a row
+}
+
+// PolicyOf is the policy of a region's pg_watcher section. The servers are those of pg_node_info, the pools theirs.
+func PolicyOf(w *nodes.Watcher) Policy {
+	p := Policy{
+		Inactive: w.InactiveFailover, MasterByTS: w.UsingMasterByTS, Needed: w.SyncNeeded(),
+		DownAfter: w.DownAfter, StandbyDownAfter: w.StandbyDownAfter, SpareAfter: w.SpareAfter, Lease: w.Lease,
+		StopTime: nodes.StopTime, Drift: nodes.ClockDrift, Fresh: 3 * time.Second, RetryInterval: 5 * time.Second,
+		PromoteTimeout: 60 * time.Second, JoinDeadline: 20 * time.Second, JoinDamping: 2 * time.Second, JoinLag: 16 << 20,
+		AntiFlap: 10 * time.Minute, MaxStarts: 3,
+	}
+	for _, n := range w.Nodes {
+		p.Servers = append(p.Servers, n.Host)
+		for _, pool := range n.Pools {
+			p.Pools = addOnce(p.Pools, pool)
+		}
+	}
+	p.Voters = append(append(p.Voters, p.Servers...), w.Globals...)
+	if p.Spare = spareOf(w); p.Spare != "" {
+		p.Voters = slices.DeleteFunc(p.Voters, func(host string) bool { return host == p.Spare })
+	}
+	return p
+}
+
+// spareOf is the host without a vote where their number would be even, which stops as early as with one fewer: the last arbiter, else the
+// last server by name whose zone keeps a vote without it; "" none is needed, or none can be spared.
+func spareOf(w *nodes.Watcher) string {
+	if (len(w.Nodes)+len(w.Globals))%2 == 1 {
+		return ""
+	}
+	if n := len(w.Globals); n > 0 {
+		return w.Globals[n-1]
+	}
+	zone := map[string]int{}
+	spare := ""
+	for _, n := range w.Nodes {
+		zone[n.Zone]++
+	}
+	for _, n := range w.Nodes {
+		if zone[n.Zone] > 1 && n.Host > spare {
+			spare = n.Host
+		}
+	}
+	return spare
+}
+
+func addOnce(all []string, one string) []string {
+	if slices.Contains(all, one) {
+		return all
+	}
+	return append(all, one)
+}
+
+// handover is how long the new master's clients wait, from the moment its epoch was known there: by then every lease and every
+// confirmation of the old one has run out, and it has stopped (invariant 4).
+func (p *Policy) handover() time.Duration { return p.Lease + p.StopTime + p.Drift }
+
+// damping is how long a standby that left n times soon after it had joined must stream before it joins again.
+func (p *Policy) damping(flaps int) time.Duration { return p.JoinDamping << min(flaps, 5) }

@@ -1,0 +1,91 @@
+package cluster
+
+import "fmt"
+
+// inForce is the proof of M3, but for the position that is read after it. What SHOW, sync_state and a reload's success say is not part
+// of it: each of them was seen to be right while a process still went by the old names.
+//
+//   - The postmaster has read the new names: a new session shows them.
+//   - Every walsender has: its sync_priority, which it alone writes, is the new one. Under ANY all priorities are 1, so every walsender
+//     must be younger than the new names.
+//   - Where commits did not wait before, the checkpointer has, which alone tells backends to wait at all.
+//   - Up to PostgreSQL 10 every backend has: no statement is older than the new names. An idle one reads them before its next.
+func inForce(f *Facts, epoch int64, c SyncConfig, inForce []SyncConfig) string {
+	if f.Names.Shown != c.Names(epoch) {
+		return "a new session does not show the names"
+	}
+	if c.K == 0 {
+		return "" // weaker than all before it: whatever a process still waits for is waited for in vain
+	}
+	for i := range f.Senders {
+		w := &f.Senders[i]
+		if w.For < f.Names.ShownFor {
+			continue // started since, from a postmaster that had them
+		}
+		if c.Any || w.Priority != c.Priority(w.Name) {
+			return fmt.Sprintf("the walsender %d of %s goes by older names", w.PID, w.Name)
+		}
+	}
+	for _, o := range inForce {
+		if o.K == 0 && !f.Names.Waited {
+			return "no commit was seen to wait yet"
+		}
+	}
+	if f.Names.PerBackend && f.Names.Query >= f.Names.ShownFor {
+		return "a statement is older than the names"
+	}
+	return ""
+}
+
+// settled: the master's own watcher has proven the newest configuration, and then K members have flushed what was read after the
+// proof, each by its own word. Every commit that returned under an older one lies before that.
+func settled(r Rules, s *State, v *Sight, p *Policy) (LSN, string) {
+	n, _ := s.Newest()
+	m := v.fresh(s.Master, p.Fresh)
+	if m == nil || m.Facts == nil {
+		return 0, "the master's watcher is silent"
+	}
+	proof := m.Facts.Names.Proof
+	if proof == nil || proof.Epoch != s.Epoch || proof.Gen != n.Gen {
+		return 0, "the names are not proven to be in force"
+	}
+	if !n.Holds(proof.At, func(member string) (LSN, bool) { return r.Flushed(s, v, p, member) }) {
+		return 0, fmt.Sprintf("fewer than %d members have flushed %s", n.K, proof.At)
+	}
+	if n.K == 0 {
+		return 0, ""
+	}
+	return proof.At, ""
+}
+
+// flushed believes a member only as the one walsender of its name on the master, from that host, whose own watcher says that its
+// receiver streams from the master, and how far it has flushed. A name alone may be anybody's: a copy, a backup, a receivewal.
+func flushed(s *State, v *Sight, p *Policy, member string) (LSN, bool) {
+	host := s.HostOf(member)
+	m, own := v.fresh(s.Master, p.Fresh), v.fresh(host, p.Fresh)
+	if m == nil || m.Facts == nil || own == nil || own.Facts == nil || s.QuarantineOf(host) != "" {
+		return 0, false
+	}
+	found := 0
+	for i := range m.Facts.Senders {
+		if w := &m.Facts.Senders[i]; w.Name == member {
+			found++
+			if w.Host != host {
+				return 0, false
+			}
+		}
+	}
+	f := own.Facts
+	streams := f.Running && f.Recovery && f.Name == member && f.Upstream.Receiver == s.Master && f.Upstream.Name == member && f.Upstream.Streaming
+	return f.Received, found == 1 && streams && f.FrozenFor == 0
+}
+
+// reached: what lies before x is flushed by the members of every configuration in force, so nothing that a reader may see can vanish.
+func reached(r Rules, s *State, v *Sight, p *Policy, x LSN) bool {
+	for _, c := range s.Configs {
+		if !c.Holds(x, func(member string) (LSN, bool) { return r.Flushed(s, v, p, member) }) {
+			return false
+		}
+	}
+	return len(s.Configs) > 0
+}

@@ -1,0 +1,168 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Do names one thing that a watcher does to its own server.
+type Do string
+
+// What a watcher does. Each is done by its own watcher alone, one after the other, and seen again in the next round's facts; none is
+// repeated by anybody else. "in effect" means that it was seen, not that it was sent.
+const (
+	DoFreeze        Do = "freeze"         // marker of Base to disk, service file without a host, receiver ended
+	DoFollow        Do = "follow"         // service file with Host and the epoch, marker away, receiver ended so that it comes back
+	DoSetNames      Do = "set-names"      // synchronous_standby_names to Text, reload
+	DoRemember      Do = "remember-proof" // Proof, until the names change or the watcher ends
+	DoEndSender     Do = "end-walsender"  // of PID; its receiver connects again
+	DoCloseClients  Do = "close-clients"  // reject block at the head of pg_hba.conf, in effect, sessions ended
+	DoOpenClients   Do = "open-clients"   // reject block away
+	DoResumeReplay  Do = "resume-replay"
+	DoPromote       Do = "promote"
+	DoWriteRow      Do = "write-row"       // pgctl.epoch (NewRow), with synchronous_commit = local: nobody acknowledges it
+	DoStop          Do = "stop"            // immediate; what is left after StopTime is killed
+	DoKill          Do = "kill"            // SIGKILL to all its processes
+	DoStartReadOnly Do = "start-read-only" // gate in place and names closed before
+	DoStartMaster   Do = "start-master"    // authorised: stopped first if it runs, clients closed, gate away; and back once it has read its files
+	DoPutGate       Do = "put-gate"        // standby.signal beside a running master (M9)
+	DoCheckpoint    Do = "checkpoint"
+	DoRenew         Do = "renew"       // a copy of Host's data by rewind or clone, under a new incarnation; started read-only, frozen
+	DoMasterFile    Do = "master-file" // /pitrix/run/pg_master
+	DoPointPool     Do = "point-pool"  // pgpool's backend, and its restart
+)
+
+// Action is one thing that a watcher does, with the reason.
+type Action struct {
+	Do    Do     `json:"do"`
+	Why   string `json:"why"`
+	Host  string `json:"host,omitempty"`
+	Epoch int64  `json:"epoch,omitempty"`
+	Base  int64  `json:"base,omitempty"`
+	Nonce string `json:"nonce,omitempty"`
+	Text  string `json:"text,omitempty"`
+	PID   int    `json:"pid,omitempty"`
+	Proof *Proof `json:"proof,omitempty"`
+}
+
+// Reconcile is what a server's watcher does about its own server, from its own replicated state, however old that is: every action is
+// safe in every state that the quorum may have come to meanwhile. It is not older than one handed in before, in another life of the
+// watcher too. The first actions come first.
+func Reconcile(s *State, f *Facts, v *Sight, p *Policy) []Action {
+	return Sound().Reconcile(s, f, v, p)
+}
+
+// Reconcile is Reconcile under these rules.
+func (r Rules) Reconcile(s *State, f *Facts, v *Sight, p *Policy) []Action {
+	w := reconciler{Rules: r, s: s, f: f, v: v, p: p}
+	switch {
+	case p.Inactive || s.Phase == Unformed:
+	case s.Halted != "":
+		if f.Running && !f.Recovery && s.Master != f.Host && f.top() <= s.Epoch {
+			w.do(Action{Do: DoStop}, "whoever is master, it is not this one: it is signed with epoch %d", f.top())
+		}
+	case newerNames(s, f.Names.Shown): // this watcher has known more before: it must not take that back
+		if f.Running && !f.Recovery && min(f.Lease, f.Canary.Age) > p.Lease {
+			w.do(Action{Do: DoStop}, "no sign of the quorum for %s, and what is known of it went back", short(f.Lease))
+		}
+	case f.top() > s.Epoch: // signed above what is known: by a hand outside the quorum, which may well be right
+	case s.Master == f.Host && s.Phase == Serving:
+		w.reign()
+	case s.Master == f.Host && s.Phase == Elected:
+		w.ascend()
+	default:
+		w.serveUnder()
+	}
+	return w.out
+}
+
+type reconciler struct {
+	Rules
+	s   *State
+	f   *Facts
+	v   *Sight
+	p   *Policy
+	out []Action
+}
+
+func (w *reconciler) do(a Action, format string, args ...any) {
+	a.Why = fmt.Sprintf(format, args...)
+	w.out = append(w.out, a)
+}
+
+// serveUnder is the duty of every server that is not the one elected: not to be a master, to acknowledge nothing, to be frozen while
+// there is an election, and to follow the one that serves once it is proven to be of its history.
+func (w *reconciler) serveUnder() {
+	switch {
+	case w.f.Running && !w.f.Recovery:
+		w.do(Action{Do: DoStop}, "it is not the master of epoch %d", w.s.Epoch)
+	case !w.f.Running:
+		w.startReadOnly()
+	case w.f.Names.Shown != w.NamesFor(w.s, w.f.Host):
+		w.do(Action{Do: DoSetNames, Text: w.NamesFor(w.s, w.f.Host)}, "a standby may acknowledge nothing, whoever promotes it")
+	case w.s.Phase != Serving:
+		w.freeze()
+	default:
+		w.follow()
+	}
+}
+
+func (w *reconciler) startReadOnly() {
+	switch {
+	case w.f.Stopped:
+	case w.f.Starts < w.p.MaxStarts:
+		w.do(Action{Do: DoStartReadOnly}, "down, and read-only does no harm")
+	}
+}
+
+// freeze: an election has begun, whatever this server's part in it. It stays so until an epoch serves.
+func (w *reconciler) freeze() {
+	base, up := w.s.Election.Base, &w.f.Upstream
+	if w.f.FrozenFor < base || base != 0 && (up.File != "" || up.Receiver != "") {
+		w.do(Action{Do: DoFreeze, Base: base}, "epoch %d is over, an election has begun", base)
+	}
+}
+
+// follow points the server at the master, after what it holds is proven to be of the master's history up to its last byte.
+func (w *reconciler) follow() {
+	up := &w.f.Upstream
+	switch {
+	case w.s.QuarantineOf(w.f.Host) != "":
+		w.rejoin()
+	case !w.p.MasterByTS && slices.Contains(w.s.Former, w.f.Host) && w.s.MemberOf(w.f.Host) == w.f.Name:
+		// using_master_by_ts is 0: an old master waits for `pgctl upmaster`, whether it is diverged or not
+	case w.f.FrozenFor != 0 && !w.Thaws(w.s, w.f):
+		// what is known is older than the freeze
+	case up.File == w.s.Master && up.FileEpoch == w.s.Epoch:
+		w.masterFile()
+	case up.File != "" || up.Receiver != "":
+		w.do(Action{Do: DoFreeze, Base: w.s.Epoch - 1}, "it follows %s, not the master of epoch %d", up.File, w.s.Epoch)
+	default:
+		at, ok := w.Final(w.f)
+		if ok && w.Foreign(w.f, w.s.Rows, at) == "" && w.f.System == w.s.System {
+			w.do(Action{Do: DoFollow, Host: w.s.Master, Epoch: w.s.Epoch}, "it holds every row of the master's history up to %s", at)
+		}
+	}
+}
+
+// rejoin makes a diverged server a copy again, where the site wants that done without an operator. Its data under the present name must
+// be counted on by nobody.
+func (w *reconciler) rejoin() {
+	if w.p.MasterByTS && w.s.Opened && !w.s.Listed(w.f.Name) && w.s.MemberOf(w.f.Host) == w.f.Name {
+		w.do(Action{Do: DoRenew, Host: w.s.Master}, "%s", w.s.QuarantineOf(w.f.Host))
+	}
+}
+
+func (w *reconciler) masterFile() {
+	if w.s.Opened && w.f.MasterFile != w.s.Master {
+		w.do(Action{Do: DoMasterFile, Host: w.s.Master}, "")
+	}
+}
+
+// ReconcilePool is what the watcher of a pool's host does about the pool.
+func ReconcilePool(s *State, f *PoolFacts, p *Policy) []Action {
+	if p.Inactive || s.Halted != "" || s.Phase != Serving || !s.Opened || f.Backend == s.Master {
+		return nil
+	}
+	return []Action{{Do: DoPointPool, Host: s.Master, Epoch: s.Epoch, Why: fmt.Sprintf("%s serves, the pool writes to %s", s.Master, f.Backend)}}
+}

@@ -1,0 +1,167 @@
+package cluster
+
+// ascend is the way of the elected one to its throne: closed all the way, so that it may take as long as it likes, or come too late.
+func (w *reconciler) ascend() {
+	base := w.s.Election.Base
+	switch {
+	case !w.f.Running:
+		w.startReadOnly()
+	case base == 0 && w.f.Recovery:
+		if w.f.AtEnd && w.MayStart(w.s, w.f, w.p) {
+			w.do(Action{Do: DoStartMaster}, "it was master when the region was formed")
+		}
+	case base == 0 || !w.f.Recovery:
+		w.sign(base)
+	case w.f.crowned(w.s): // promoted already: the quorum may know its row by now, and another timeline would belie that
+		if w.f.AtEnd && w.MayStart(w.s, w.f, w.p) {
+			w.do(Action{Do: DoStartMaster}, "it is promoted and signed for epoch %d", w.s.Epoch)
+		}
+	case w.f.FrozenFor < base:
+		w.do(Action{Do: DoFreeze, Base: base}, "elected for epoch %d", w.s.Epoch)
+	case w.f.Names.Shown != w.NamesFor(w.s, w.f.Host):
+		w.do(Action{Do: DoSetNames, Text: w.NamesFor(w.s, w.f.Host)}, "it may acknowledge nothing before its epoch serves")
+	case w.f.Clients:
+		w.do(Action{Do: DoCloseClients}, "nobody may read what may vanish")
+	case w.f.Paused:
+		w.do(Action{Do: DoResumeReplay}, "a promotion waits for it")
+	default:
+		w.do(Action{Do: DoPromote, Epoch: w.s.Epoch}, "elected for epoch %d", w.s.Epoch)
+	}
+}
+
+// sign writes the row of the epoch once it is promoted, and puts the gate back.
+func (w *reconciler) sign(base int64) {
+	switch {
+	case base != 0 && (w.f.FrozenFor < base || w.f.Names.Shown != w.NamesFor(w.s, w.f.Host)):
+		w.do(Action{Do: DoStop}, "it runs as master, but was not promoted closed")
+	case !w.f.crowned(w.s):
+		w.do(Action{Do: DoWriteRow, Epoch: w.s.Epoch, Nonce: w.s.Nonce}, "promoted")
+	case !w.f.Gate:
+		w.do(Action{Do: DoPutGate}, "whatever starts it unasked finds it read-only")
+	}
+}
+
+// reign is the duty of the serving master.
+func (w *reconciler) reign() {
+	switch {
+	case w.f.Running && w.f.Recovery && w.f.Names.Shown != ClosedNames:
+		w.do(Action{Do: DoSetNames, Text: ClosedNames}, "read-only, it may acknowledge nothing, whoever promotes it")
+	case !w.f.Running || w.f.Recovery:
+		w.restart()
+	case !w.f.signed(w.s):
+		w.do(Action{Do: DoStop}, "its data does not bear the row of epoch %d", w.s.Epoch)
+	case w.newer() > w.s.Epoch:
+		w.do(Action{Do: DoStop}, "epoch %d is known to others", w.newer())
+	case !w.MayServe(w.s, w.f, w.p):
+		w.do(Action{Do: DoStop}, "no sign of the quorum for %s and no canary came back begun within %s", short(w.f.Lease), w.p.Lease)
+	case w.f.WriteAge >= w.p.DownAfter:
+		w.do(Action{Do: DoKill}, "its own writes have not come back for %s", short(w.f.WriteAge))
+	default:
+		w.govern()
+	}
+}
+
+// newer is the newest epoch that anybody has said to know of the quorum.
+func (w *reconciler) newer() int64 {
+	var newest int64
+	for i := range w.v.Heard {
+		newest = max(newest, w.v.Heard[i].Epoch)
+	}
+	return newest
+}
+
+// signedAbove tells whether some server's data is signed above what is known: made master by a hand outside the quorum. That stops no
+// running master, as nobody can know who is right, but it starts none either.
+func (w *reconciler) signedAbove() bool {
+	for i := range w.v.Heard {
+		if f := w.v.Heard[i].Facts; f != nil && f.System == w.s.System && f.top() > w.s.Epoch {
+			return true
+		}
+	}
+	return false
+}
+
+// restart brings the master back after a crash, a reboot, or a stop for want of a lease. A clean stop was somebody's wish. Data that
+// this watcher has not seen to bear the epoch's row is looked at read-only first.
+func (w *reconciler) restart() {
+	switch {
+	case !w.f.Running && w.f.Stopped, w.f.Starts >= w.p.MaxStarts && !w.f.Running, w.newer() > w.s.Epoch, w.signedAbove():
+	case !w.f.Running && !w.f.signed(w.s):
+		w.do(Action{Do: DoStartReadOnly}, "its signature has to be seen first")
+	case w.f.signed(w.s) && w.MayStart(w.s, w.f, w.p) && (!w.f.Running || w.f.AtEnd):
+		w.do(Action{Do: DoStartMaster}, "the quorum says that it is master of epoch %d", w.s.Epoch)
+	case !w.f.Running && w.f.Lease > w.p.DownAfter:
+		w.do(Action{Do: DoStartReadOnly}, "no word of the quorum: read-only until there is")
+	}
+}
+
+// govern keeps the names in force, the gate behind it, and the clients out or in.
+func (w *reconciler) govern() {
+	f := w.f
+	n, _ := w.s.Newest()
+	want := w.NamesFor(w.s, f.Host)
+	missing := w.InForce(f, w.s.Epoch, n, w.s.Configs)
+	proven := f.Names.Proof != nil && f.Names.Proof.Gen == n.Gen && f.Names.Proof.Epoch == w.s.Epoch
+	switch {
+	case f.Names.Shown != want:
+		w.do(Action{Do: DoSetNames, Text: want}, "configuration %d", n.Gen)
+	case missing == "" && !proven:
+		w.do(Action{Do: DoRemember, Proof: &Proof{Epoch: w.s.Epoch, Gen: n.Gen, At: f.Current}}, "configuration %d is in force", n.Gen)
+	case missing != "" && n.Any:
+		w.endOld()
+	}
+	w.endStrangers()
+	w.endDoubles()
+	if !f.Gate {
+		w.do(Action{Do: DoPutGate}, "whatever starts it unasked finds it read-only")
+	}
+	if !f.Clients && f.Gate && w.mayOpen() {
+		w.do(Action{Do: DoOpenClients}, "every configuration in force has %s", f.Recovered)
+	}
+	if w.s.Opened && f.Clients && proven && !f.Saved {
+		w.do(Action{Do: DoCheckpoint}, "promoted, open, and the checkpointer has read the names")
+	}
+	w.masterFile()
+}
+
+// mayOpen: nothing that is shown can vanish, and nobody else shows anything any more.
+func (w *reconciler) mayOpen() bool {
+	r, _ := w.v.of(w.f.Host)
+	return r != nil && r.Epoch == w.s.Epoch && r.EpochAge >= w.p.handover() && w.Reached(w.Rules, w.s, w.v, w.p, w.f.Recovered)
+}
+
+// endOld ends the oldest walsender that was there before the names; under ANY nothing else tells which names it goes by.
+func (w *reconciler) endOld() {
+	oldest := -1
+	for i := range w.f.Senders {
+		if w.f.Senders[i].For >= w.f.Names.ShownFor && (oldest < 0 || w.f.Senders[i].For > w.f.Senders[oldest].For) {
+			oldest = i
+		}
+	}
+	if oldest >= 0 {
+		w.do(Action{Do: DoEndSender, PID: w.f.Senders[oldest].PID}, "it may go by older names")
+	}
+}
+
+// endStrangers ends what bears a member's name and does not come from that member's host: it would release commits that the member does
+// not have.
+func (w *reconciler) endStrangers() {
+	for i := range w.f.Senders {
+		if x := &w.f.Senders[i]; w.s.Listed(x.Name) && x.Host != w.s.HostOf(x.Name) {
+			w.do(Action{Do: DoEndSender, PID: x.PID}, "it is called %s and is not", x.Name)
+		}
+	}
+}
+
+// endDoubles ends the older of two walsenders of one standby: PostgreSQL would wait for the one that nobody reads any more.
+func (w *reconciler) endDoubles() {
+	for i := range w.f.Senders {
+		for j := range w.f.Senders {
+			a, b := &w.f.Senders[i], &w.f.Senders[j]
+			if a.Name == b.Name && a.Host == b.Host && a.Host != "" && a.For > b.For {
+				w.do(Action{Do: DoEndSender, PID: a.PID}, "its standby has connected anew")
+				return
+			}
+		}
+	}
+}

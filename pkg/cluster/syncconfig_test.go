@@ -1,0 +1,221 @@
+package cluster_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+)
+
+// The model of the exhaustive check: a master and up to three standbys, positions up to two, at most three configurations in force.
+const (
+	modelStandbys = 3
+	modelLSN      = 2
+	modelConfigs  = 3
+)
+
+var modelNames = [modelStandbys]string{"b", "c", "d"}
+
+// world is one state of the model. A configuration is the bit set of its members; sync_mode says how many of them are needed.
+type world struct {
+	master  cluster.LSN
+	flushed [modelStandbys]cluster.LSN
+	acked   cluster.LSN // the last commit that returned
+	list    [modelConfigs]int8
+	n       int8
+	proof   int8 // position read after the newest was proven to be in force; -1: older ones may be in use
+}
+
+type model struct {
+	needed  int
+	blocked func([]cluster.SyncConfig, func(string) bool) bool
+	configs [1 << modelStandbys]cluster.SyncConfig
+}
+
+func newModel(needed int, blocked func([]cluster.SyncConfig, func(string) bool) bool) *model {
+	m := &model{needed: needed, blocked: blocked}
+	for set := range m.configs {
+		var members []string
+		for i, name := range modelNames {
+			if set&(1<<i) != 0 {
+				members = append(members, name)
+			}
+		}
+		m.configs[set] = cluster.NewSyncConfig(1, members, needed, nil)
+	}
+	return m
+}
+
+func (w *world) at(member string) (cluster.LSN, bool) {
+	return w.flushed[strings.Index("bcd", member)], true
+}
+
+// returned is the last commit that returns under one configuration: k members have flushed it.
+func (m *model) returned(w *world, set int8) cluster.LSN {
+	at := w.master
+	for at > 0 && !m.configs[set].Holds(at, w.at) {
+		at--
+	}
+	return at
+}
+
+// next calls f with every world that one step leads to.
+func (m *model) next(w world, f func(world)) {
+	if to := w; w.master < modelLSN {
+		to.master++
+		f(to)
+	}
+	for i := range modelStandbys {
+		if to := w; w.flushed[i] < w.master {
+			to.flushed[i]++
+			f(to)
+		}
+	}
+	for i := range w.n {
+		if w.proof >= 0 && i < w.n-1 {
+			continue // no process uses it any more
+		}
+		to := w
+		to.acked = max(w.acked, m.returned(&w, w.list[i]))
+		f(to)
+	}
+	if w.n < modelConfigs {
+		for set := range int8(1 << modelStandbys) {
+			to := w
+			to.list[w.n], to.n, to.proof = set, w.n+1, -1
+			f(to)
+		}
+	}
+	if to := w; w.proof < 0 {
+		to.proof = int8(w.master)
+		f(to)
+	}
+	if w.n > 1 && w.proof >= 0 && m.configs[w.list[w.n-1]].Holds(cluster.LSN(w.proof), w.at) {
+		to := world{master: w.master, flushed: w.flushed, acked: w.acked, n: 1, proof: w.proof}
+		to.list[0] = w.list[w.n-1]
+		f(to)
+	}
+}
+
+// check says how a set of frozen standbys would lead to a loss, or "".
+func (m *model) check(w *world) string {
+	list := make([]cluster.SyncConfig, w.n)
+	for i := range w.n {
+		list[i] = m.configs[w.list[i]]
+	}
+	for set := 1; set < 1<<modelStandbys; set++ {
+		frozen := func(member string) bool { return set&(1<<strings.Index("bcd", member)) != 0 }
+		if !m.blocked(list, frozen) {
+			continue
+		}
+		furthest := cluster.LSN(0)
+		for i := range modelStandbys {
+			if set&(1<<i) != 0 {
+				furthest = max(furthest, w.flushed[i])
+			}
+		}
+		if furthest < w.acked {
+			return fmt.Sprintf("%d returned, the furthest of the frozen %b is at %d: %+v", w.acked, set, furthest, *w)
+		}
+	}
+	return ""
+}
+
+// explore visits every reachable world, from every first configuration that an election may leave: its members are where the master is.
+func (m *model) explore() (visited int, loss string) {
+	seen := map[world]bool{}
+	var todo []world
+	push := func(w world) {
+		if !seen[w] {
+			seen[w] = true
+			todo = append(todo, w)
+		}
+	}
+	for set := range int8(1 << modelStandbys) {
+		w := world{master: 1, acked: 1, n: 1, proof: 1}
+		w.list[0] = set
+		for i := range modelStandbys {
+			if set&(1<<i) != 0 {
+				w.flushed[i] = 1
+			}
+		}
+		push(w)
+	}
+	for len(todo) > 0 {
+		w := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if loss := m.check(&w); loss != "" {
+			return len(seen), loss
+		}
+		m.next(w, push)
+	}
+	return len(seen), ""
+}
+
+// TestSyncConfigsExhaustively: whoever is frozen, if they block every configuration in force the furthest of them has every commit that
+// returned, through every order of joins, leaves, changes taken back, and slow processes.
+func TestSyncConfigsExhaustively(t *testing.T) {
+	for needed := range 3 {
+		visited, loss := newModel(needed, cluster.AllBlocked).explore()
+		if loss != "" {
+			t.Errorf("sync_mode %d: %s", needed, loss)
+		}
+		t.Logf("sync_mode %d (0: all): %d states", needed, visited)
+	}
+}
+
+// TestSyncConfigsNeedEachRule: the check would notice if a rule were weaker.
+func TestSyncConfigsNeedEachRule(t *testing.T) {
+	oneShort := func(configs []cluster.SyncConfig, frozen func(string) bool) bool {
+		for _, c := range configs {
+			c.K++
+			if !c.Blocked(frozen) {
+				return false
+			}
+		}
+		return true
+	}
+	newest := func(configs []cluster.SyncConfig, frozen func(string) bool) bool {
+		return configs[len(configs)-1].Blocked(frozen)
+	}
+	for name, rule := range map[string]func([]cluster.SyncConfig, func(string) bool) bool{"one freeze too few": oneShort, "only the newest": newest} {
+		for needed := range 3 {
+			if _, loss := newModel(needed, rule).explore(); loss == "" {
+				t.Errorf("%s, sync_mode %d: no loss was found", name, needed)
+			}
+		}
+	}
+}
+
+func TestSyncConfigNames(t *testing.T) {
+	one := cluster.NewSyncConfig(7, []string{"b_k3f9", "c_88ad"}, 0, nil)
+	two := cluster.NewSyncConfig(8, []string{"c_88ad"}, 0, []cluster.SyncConfig{one})
+	three := cluster.NewSyncConfig(9, []string{"b_k3f9", "c_88ad"}, 1, nil)
+	none := cluster.NewSyncConfig(10, nil, 0, nil)
+	for _, tt := range []struct {
+		config cluster.SyncConfig
+		want   string
+		prio   int // of c_88ad
+	}{
+		{one, `FIRST 2 ("pgctl.e5.g7.0","b_k3f9","c_88ad")`, 3},
+		{two, `FIRST 1 ("pgctl.e5.g8.0","c_88ad")`, 2},
+		{three, `ANY 1 ("pgctl.e5.g9.0","b_k3f9","c_88ad")`, 1},
+		{none, ``, 0},
+	} {
+		if got := tt.config.Names(5); got != tt.want || tt.config.Priority("c_88ad") != tt.prio {
+			t.Errorf("got %s with priority %d, want %s and %d", got, tt.config.Priority("c_88ad"), tt.want, tt.prio)
+		}
+		if names, err := cluster.ParseSyncNames(tt.want); err != nil || names.Needed != tt.config.K {
+			t.Errorf("%s: PostgreSQL would read %+v, %v", tt.want, names, err)
+		}
+	}
+	again := cluster.NewSyncConfig(11, []string{"b_k3f9", "c_88ad"}, 0, []cluster.SyncConfig{one, two})
+	for _, m := range again.Members {
+		for _, o := range []cluster.SyncConfig{one, two} {
+			if again.Priority(m) == o.Priority(m) {
+				t.Errorf("%s has priority %d under both %s and %s", m, o.Priority(m), again.Names(5), o.Names(5))
+			}
+		}
+	}
+}

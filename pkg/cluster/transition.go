@@ -1,0 +1,139 @@
+package cluster
+
+import "slices"
+
+// openVote ends the epoch. From here on its master may never acknowledge again, whatever it believes: the next epoch has a number.
+func openVote(s *State, c Command) error {
+	if s.Phase != Serving {
+		return refuse("only a serving epoch is ended by an election")
+	}
+	if s.Paused != nil {
+		return refuse("paused by %s: %s", s.Paused.Owner, s.Paused.Reason)
+	}
+	s.Election = &Election{Base: s.Epoch, OldMaster: s.Master, Attempt: 1, Configs: s.Configs}
+	s.toElecting()
+	return nil
+}
+
+// voteAgain gives up on the one that was elected, not on the election: who is frozen stays so, and was frozen where it was.
+func voteAgain(s *State, c Command) error {
+	if s.Phase != Elected || s.Election.Base == 0 {
+		return refuse("nobody was elected")
+	}
+	e := *s.Election
+	e.Attempt, e.Failed = e.Attempt+1, s.Master
+	s.Election = &e
+	s.toElecting()
+	return nil
+}
+
+func (s *State) toElecting() {
+	s.Epoch++
+	s.Phase, s.Master, s.Nonce, s.Configs, s.Opened, s.Pools = Electing, "", "", nil, false, nil
+}
+
+// elect decides who is master of the epoch. The frozen ones must leave the old master nobody to acknowledge with, and the candidate
+// must be as far as the furthest of them (M1, M4).
+func (r Rules) elect(s *State, c Command) error {
+	if s.Phase != Electing {
+		return refuse("there is no election")
+	}
+	if c.Nonce == "" {
+		return refuse("an epoch's row has a nonce")
+	}
+	e := *s.Election
+	e.Frozen = slices.Clone(e.Frozen)
+	for _, f := range c.Frozen {
+		if e.frozenAt(f.Host) == nil {
+			e.Frozen = append(e.Frozen, f)
+		}
+	}
+	bar, closed := r.Bar(&e)
+	at := e.frozenAt(c.Host)
+	switch {
+	case !closed:
+		return refuse("the frozen ones do not block every configuration in force")
+	case at == nil || at.Position < bar:
+		return refuse("%s is not among the furthest of the frozen", c.Host)
+	case s.QuarantineOf(c.Host) != "":
+		return refuse("%s is quarantined", c.Host)
+	}
+	for _, f := range c.Frozen {
+		if m := s.MemberOf(f.Host); m == "" || f.Member != m {
+			return refuse("%s is frozen as %q, but counts as %q", f.Host, f.Member, m)
+		}
+	}
+	s.Election, s.Phase, s.Master, s.Nonce = &e, Elected, c.Host, c.Nonce
+	return nil
+}
+
+// Bar is the position that a candidate must have reached, and whether anybody may be elected at all: the furthest of the frozen
+// members, when they block every configuration. Where they do not, the old master itself, read-only now, closes its epoch: it has all
+// that it ever acknowledged, and then it is one of those that have to be reached.
+func (e *Election) Bar() (bar LSN, closed bool) { return Sound().Bar(e) }
+
+// Bar is Election.Bar under these rules.
+func (r Rules) Bar(e *Election) (bar LSN, closed bool) {
+	old := e.frozenAt(e.OldMaster)
+	frozen := func(member string) bool {
+		return slices.ContainsFunc(e.Frozen, func(f Frozen) bool { return f.Member == member && f.Host != e.OldMaster })
+	}
+	closed = r.AllBlocked(e.Configs, frozen)
+	for i := range e.Frozen {
+		if f := &e.Frozen[i]; f != old || !closed {
+			bar = max(bar, f.Position)
+		}
+	}
+	for _, c := range e.Configs {
+		bar = max(bar, c.From)
+	}
+	return bar, closed || old != nil
+}
+
+// serve records that the elected one is promoted, and under which configuration it begins to acknowledge. Whoever is in that one has
+// all that was ever acknowledged: it was frozen exactly where the new master was.
+func serve(s *State, c Command) error {
+	if s.Phase != Elected || c.Host != s.Master || c.Config == nil {
+		return refuse("%s was not elected", c.Host)
+	}
+	want := Epoch{Epoch: s.Epoch, Master: s.Master, Nonce: s.Nonce}
+	if !slices.ContainsFunc(c.Rows, func(e Epoch) bool {
+		return e.Epoch == want.Epoch && e.Master == want.Master && e.Nonce == want.Nonce
+	}) {
+		return refuse("%s does not show the row of epoch %d", c.Host, s.Epoch)
+	}
+	if err := s.checkConfig(*c.Config); err != nil {
+		return err
+	}
+	at := s.Election.frozenAt(c.Host)
+	for _, m := range c.Config.Members {
+		f := s.Election.frozenAt(s.HostOf(m))
+		if at == nil || f == nil || f.Member != m || f.Position != at.Position || f.Timeline != at.Timeline {
+			return refuse("%s is not known to have been frozen where %s was", m, c.Host)
+		}
+	}
+	if old := s.Election.OldMaster; old != s.Master && s.Election.Base != 0 && !slices.Contains(s.Former, old) {
+		s.Former = append(slices.Clone(s.Former), old)
+	}
+	s.Former = slices.DeleteFunc(slices.Clone(s.Former), func(host string) bool { return host == s.Master })
+	first := *c.Config
+	if at != nil {
+		first.From = at.Position
+	}
+	s.Phase, s.Gen, s.Configs, s.Rows, s.Election = Serving, first.Gen, []SyncConfig{first}, c.Rows, nil
+	s.Opened, s.Pools = false, c.Pools
+	return nil
+}
+
+// adopt takes a server for the master, as an operator says: one that was made so outside the quorum, or one whose timeline an operator
+// has opened. The epoch goes above all that is known, and it is elected without a vote.
+func adopt(s *State, c Command) error {
+	if c.Host == "" || c.Nonce == "" || len(c.Rows) == 0 {
+		return refuse("what is adopted is a host, its signatures and a nonce for the epoch to come")
+	}
+	top := max(s.Epoch, c.Rows[len(c.Rows)-1].Epoch)
+	s.Epoch, s.Phase, s.Master, s.Nonce = top+1, Elected, c.Host, c.Nonce
+	s.Configs, s.Opened, s.Pools, s.Halted = nil, false, nil, ""
+	s.Election = &Election{OldMaster: c.Host, Attempt: 1, Frozen: []Frozen{{Host: c.Host, Member: s.MemberOf(c.Host)}}}
+	return nil
+}
