@@ -162,7 +162,7 @@ func (s *site) start(name string) *member {
 func (s *site) tryStart(name string) (*member, error) {
 	s.t.Helper()
 	m := &member{name: name, port: s.listen(name), machine: &journal{}}
-	o := Options{Host: name, Dir: s.data(name), Port: m.port, Hosts: s.hosts, Machine: m.machine, Multiplier: pace, SpareAfter: time.Second, Log: discard().With("host", name), Now: time.Now}
+	o := Options{Host: name, Dir: s.data(name), Port: m.port, Hosts: s.hosts, Machine: m.machine, Multiplier: pace, SpareAfter: time.Second, Log: discard().With("host", name), Now: time.Now, diskLimit: patience}
 	if s.tune != nil {
 		s.tune(&o)
 	}
