@@ -124,6 +124,7 @@ func TestLeaderLosesItsVote(t *testing.T) {
 func TestTransfer(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, three+" arb2@g")
+	s.tune = func(o *Options) { o.Multiplier = 1 }
 	s.startAll()
 	old := s.propose("one")
 	spare := ""

@@ -73,9 +73,6 @@ func (a *authority) issue(t testing.TB, dir, name, uri string) Files {
 	return f
 }
 
-// pace is the multiplier of tests: a heartbeat of 300 ms.
-const pace = 0.3
-
 // site is a set of hosts on real connections.
 type site struct {
 	t     testing.TB
