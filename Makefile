@@ -20,7 +20,7 @@ FUZZTIME    ?= 30s
 LAB_COMMANDS := mmdebstrap systemd-nspawn nft ip ssh-keygen
 LAB_PACKAGES := mmdebstrap systemd-container nftables iproute2 openssh-client ca-certificates
 
-.PHONY: help build check test test-unit sim lab lab-up lab-down lab-deps demo demo-down fuzz bench clean
+.PHONY: help build check test test-unit sim lab lab-up lab-down lab-deps demo demo-down fuzz bench failovers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ fuzz: ## run every fuzz test for FUZZTIME
 
 bench: ## ask hundreds of hosts against asking one
 	$(GO) test -run '^$$' -bench . -benchtime 10x ./pkg/observe
+
+failovers: ## measure the time to the next leader of the quorum, over thousands of elections
+	CONSENSUS_RUNS=2000 $(GO) test -count=1 -timeout 60m -v -run '^TestTimeToTheNextLeader$$' ./pkg/consensus
 
 demo: lab-up ## start the region in a box and run `pgctl overview` in it
 	@echo

@@ -18,7 +18,7 @@ type acquaintance struct {
 	replica   *replica
 	now       func() time.Time
 	timeout   time.Duration // for one greeting
-	formation string        // what this host would found
+	formation func() string // what this host would found
 	refused   func(by string, r refusal)
 
 	mu    sync.Mutex
@@ -30,7 +30,7 @@ type acquaintance struct {
 type known struct {
 	last    time.Time // of its last greeting that was accepted
 	index   uint64    // of its last entry then
-	fresh   bool      // it was seen without anything promised, about to found the same as this host
+	fresh   string    // what it would found, when it was last seen without anything promised; "" it never was
 	refused string    // why its last greeting was refused; "" it was not
 }
 
@@ -102,7 +102,7 @@ func (a *acquaintance) timely(conn net.Conn, greet func() error) error {
 func (a *acquaintance) self() frame {
 	m := a.store.mark()
 	m.Since = max(m.Since, a.replica.joined(a.host))
-	return frame{Mark: &m, Formation: a.formation}
+	return frame{Mark: &m, Formation: a.formation()}
 }
 
 // judge takes the word of a host, and keeps it before anything else is said.
@@ -124,7 +124,9 @@ func (a *acquaintance) judge(peer string, before *sighting, theirs frame) error 
 		return fmt.Errorf("%s: %w", peer, err)
 	}
 	k.last, k.index, k.refused = a.now(), theirs.Mark.Index, ""
-	k.fresh = k.fresh || theirs.Mark.Writes == 0 && theirs.Formation == a.formation
+	if theirs.Mark.Writes == 0 {
+		k.fresh = theirs.Formation
+	}
 	return nil
 }
 

@@ -40,6 +40,7 @@ func TestHangingLeader(t *testing.T) {
 	s := newSite(t, three)
 	disks := map[string]*hanging{}
 	s.tune = func(o *Options) {
+		o.diskLimit = times(pace).of(diskLimit)
 		o.wrap = func(l raft.LogStore) raft.LogStore {
 			disks[o.Host] = &hanging{LogStore: l, resume: make(chan struct{})}
 			return disks[o.Host]
@@ -54,6 +55,7 @@ func TestHangingLeader(t *testing.T) {
 	if _, _, err := leader.Propose(ctx, []byte("lost")); !errors.Is(err, ErrUnknown) {
 		t.Errorf("got %v", err)
 	}
+	s.wait("end of the leader", func() bool { return leader.Err() != nil })
 	<-leader.Failed()
 	if !errors.Is(leader.Err(), ErrDiskHangs) || leader.Leads() {
 		t.Errorf("%v, leads %v", leader.Err(), leader.Leads())

@@ -2,8 +2,6 @@ package consensus
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,6 +31,7 @@ type Options struct {
 
 	// For tests.
 	budget    int
+	diskLimit time.Duration
 	transport raft.Transport
 	wrap      func(raft.LogStore) raft.LogStore
 }
@@ -74,6 +73,9 @@ func Open(o Options) (*Node, error) {
 	if o.budget == 0 {
 		o.budget = storeBudget
 	}
+	if o.diskLimit == 0 {
+		o.diskLimit = times(o.Multiplier).of(diskLimit)
+	}
 	if err := isMember(o.Host, o.Hosts); err != nil {
 		return nil, err
 	}
@@ -105,11 +107,9 @@ func isMember(host string, hosts []Host) error {
 // acquaint prepares how this host meets the others.
 func (n *Node) acquaint() {
 	o := n.options
-	voters, spare := Electorate(o.Hosts)
-	sum := sha256.Sum256(fmt.Append(nil, voters, spare))
 	n.manners = &acquaintance{
 		host: o.Host, store: n.store, replica: n.replica, now: o.Now, timeout: n.times.of(transportTimeout),
-		formation: hex.EncodeToString(sum[:8]), refused: n.refusedBy, began: o.Now(), known: map[string]*known{},
+		formation: func() string { return formation(n.hosts()) }, refused: n.refusedBy, began: o.Now(), known: map[string]*known{},
 	}
 	n.stream = &stream{queue: newQueue(nil), name: nameAddr(o.Host), port: o.Port, manners: n.manners}
 	n.rounds = &rounds{stream: n.stream, limit: n.times.of(transportTimeout), links: map[string]*link{}}
@@ -137,7 +137,7 @@ func (n *Node) start() error {
 	}
 	n.wait.Go(n.edges.run)
 	n.raft, err = raft.NewRaft(config, n.replica,
-		&disk{LogStore: logs, limit: n.times.of(diskLimit), fail: n.fail}, &ballot{StableStore: n.store, fail: n.fail}, snapshots, transport)
+		&disk{LogStore: logs, limit: o.diskLimit, fail: n.fail}, &ballot{StableStore: n.store, fail: n.fail}, snapshots, transport)
 	if err != nil {
 		close(n.edges.in)
 		return errors.Join(err, n.Err())

@@ -41,7 +41,7 @@ func (n *Node) Propose(ctx context.Context, command []byte) (result any, index u
 	case !ok:
 		return nil, 0, fmt.Errorf("raft gave %T for a command", future.Response())
 	case out.err != nil:
-		return nil, 0, errors.Join(ErrUnknown, out.err) // committed: the others may have applied it
+		return nil, 0, fmt.Errorf("%w: %w", ErrUnknown, out.err) // committed: the others may have applied it
 	}
 	return out.value, future.Index(), nil
 }
@@ -75,10 +75,10 @@ func (n *Node) Applied() (index uint64) {
 // await asks raft for something and waits for the answer. The end of ctx leaves the question standing.
 func await[F raft.Future](ctx context.Context, n *Node, ask func() F) (answer F, err error) {
 	if n.Err() != nil {
-		return answer, errors.Join(ErrStopped, n.Err())
+		return answer, fmt.Errorf("%w: %w", ErrStopped, n.Err())
 	}
 	if ctx.Err() != nil {
-		return answer, errors.Join(ErrBusy, ctx.Err())
+		return answer, fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
 	}
 	type reply struct {
 		future F
@@ -94,11 +94,11 @@ func await[F raft.Future](ctx context.Context, n *Node, ask func() F) (answer F,
 		n.handover.note(n, r.err)
 		return r.future, meaning(r.err)
 	case <-ctx.Done():
-		return answer, errors.Join(ErrUnknown, ctx.Err())
+		return answer, fmt.Errorf("%w: %w", ErrUnknown, ctx.Err())
 	case <-n.failed:
-		return answer, errors.Join(ErrUnknown, n.Err())
+		return answer, fmt.Errorf("%w: %w", ErrUnknown, n.Err())
 	case <-n.ended:
-		return answer, errors.Join(ErrUnknown, ErrStopped)
+		return answer, fmt.Errorf("%w: %w", ErrUnknown, ErrStopped)
 	}
 }
 
@@ -112,5 +112,5 @@ func meaning(err error) error {
 	case errors.Is(err, raft.ErrEnqueueTimeout):
 		return ErrBusy
 	}
-	return errors.Join(ErrUnknown, err)
+	return fmt.Errorf("%w: %w", ErrUnknown, err)
 }

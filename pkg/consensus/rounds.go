@@ -2,6 +2,9 @@ package consensus
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -103,6 +106,13 @@ func (n *Node) tick() {
 	n.probe()
 }
 
+// formation is the first configuration of an inventory, in short.
+func formation(hosts []Host) string {
+	voters, spare := Electorate(hosts)
+	sum := sha256.Sum256(fmt.Append(nil, voters, spare))
+	return hex.EncodeToString(sum[:8])
+}
+
 // found makes the first configuration, once every host of the inventory has been seen with nothing promised, about to
 // found the same. Each host may do it: they all write the same entry (raft, BootstrapCluster). An emptied host finds
 // peers with a past, and waits to be taken in.
@@ -110,12 +120,13 @@ func (n *Node) found() {
 	if n.store.mark().Writes > 0 {
 		return
 	}
-	for _, h := range n.others() {
-		if k := n.manners.look(h.Name); !k.fresh {
+	hosts := n.hosts()
+	for _, h := range replicating(hosts) {
+		if h.Name != n.options.Host && n.manners.look(h.Name).fresh != formation(hosts) {
 			return
 		}
 	}
-	voters, spare := Electorate(n.hosts())
+	voters, spare := Electorate(hosts)
 	var first raft.Configuration
 	for _, v := range voters {
 		first.Servers = append(first.Servers, raft.Server{ID: raft.ServerID(v), Address: raft.ServerAddress(v)})

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -73,9 +74,6 @@ func (a *authority) issue(t testing.TB, dir, name, uri string) Files {
 	return f
 }
 
-// pace is the multiplier of tests: a heartbeat of 300 ms.
-const pace = 0.3
-
 // site is a set of hosts on real connections.
 type site struct {
 	t     testing.TB
@@ -110,15 +108,19 @@ func newSite(t testing.TB, inventory string) *site {
 	return s
 }
 
-// freeAddress is one that nobody listens on now.
+// freeAddress is one that nobody listens on now, of a port that the kernel gives to no connection that is made (from 32768
+// on by default): a host that is down for a while finds it free again.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", 10000+mathrand.IntN(22000))
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no free port")
+	return ""
 }
 
 func (s *site) files(name string) Files {
@@ -162,7 +164,7 @@ func (s *site) start(name string) *member {
 func (s *site) tryStart(name string) (*member, error) {
 	s.t.Helper()
 	m := &member{name: name, port: s.listen(name), machine: &journal{}}
-	o := Options{Host: name, Dir: s.data(name), Port: m.port, Hosts: s.hosts, Machine: m.machine, Multiplier: pace, SpareAfter: time.Second, Log: discard().With("host", name), Now: time.Now}
+	o := Options{Host: name, Dir: s.data(name), Port: m.port, Hosts: s.hosts, Machine: m.machine, Multiplier: pace, SpareAfter: time.Second, Log: discard().With("host", name), Now: time.Now, diskLimit: patience}
 	if s.tune != nil {
 		s.tune(&o)
 	}

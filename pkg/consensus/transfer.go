@@ -113,7 +113,10 @@ func (n *Node) catchUp(ctx context.Context, to string) error {
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("%s does not catch up, the lead stays: %w", to, ctx.Err()), err)
+			if err == nil {
+				err = ctx.Err()
+			}
+			return fmt.Errorf("%s does not catch up, the lead stays: %w", to, err)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package consensus
 
 import (
-	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -48,15 +47,7 @@ func TestEmptiedVoter(t *testing.T) {
 	if m.Err() != nil || len(m.Members()) != 0 || len(m.commands()) != 0 {
 		t.Fatalf("refused, it has members %v, commands %v, %v", m.Members(), m.commands(), m.Err())
 	}
-	var changes []string
-	s.wait("vote of "+lost, func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if c, err := s.leader().Advance(ctx); c != nil && err == nil {
-			changes = append(changes, string(c.Verb)+" "+c.Host)
-		}
-		return m.votes(lost)
-	})
+	changes := s.advance("vote of "+lost, func() bool { return m.votes(lost) })
 	if len(changes) != 3 || changes[0] != "remove "+lost || changes[1] != "join "+lost || changes[2] != "promote "+lost {
 		t.Errorf("it was taken in by %v", changes)
 	}
@@ -139,12 +130,7 @@ func TestOldCopy(t *testing.T) {
 				t.Fatal(err)
 			}
 			m = s.start(old)
-			s.wait("vote of "+old, func() bool {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-				defer cancel()
-				_, _ = s.leader().Advance(ctx)
-				return m.votes(old) && m.commands() != nil
-			})
+			s.advance("vote of "+old, func() bool { return m.votes(old) && m.commands() != nil })
 			s.propose("five")
 			s.wait("five", func() bool { c := m.commands(); return len(c) > 0 && c[len(c)-1] == "five" })
 		})
@@ -165,12 +151,7 @@ func TestOldDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := s.start(lost)
-	s.wait("vote of "+lost, func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		_, _ = s.leader().Advance(ctx)
-		return m.votes(lost)
-	})
+	s.advance("vote of "+lost, func() bool { return m.votes(lost) })
 	s.propose("two")
 	s.greets()
 	leader := s.leader().name
@@ -217,12 +198,7 @@ func TestRecover(t *testing.T) {
 		}
 		s.start(name)
 	}
-	s.wait("three voters", func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		_, _ = s.leader().Advance(ctx)
-		return db1.votes("db2") && db1.votes("arb1")
-	})
+	s.advance("three voters", func() bool { return db1.votes("db2") && db1.votes("arb1") })
 	s.propose("three")
 	s.agree("one", "two", "three")
 }
