@@ -112,8 +112,12 @@ func serve(s *State, c Command) error {
 			return refuse("%s is not known to have been frozen where %s was", m, c.Host)
 		}
 	}
-	if old := s.Election.OldMaster; old != s.Master && s.Election.Base != 0 && !slices.Contains(s.Former, old) {
-		s.Former = append(slices.Clone(s.Former), old)
+	s.Before = ""
+	if old := s.Election.OldMaster; s.Election.Base != 0 {
+		s.Before = old
+		if !slices.Contains(s.Former, old) {
+			s.Former = append(slices.Clone(s.Former), old)
+		}
 	}
 	s.Former = slices.DeleteFunc(slices.Clone(s.Former), func(host string) bool { return host == s.Master })
 	first := *c.Config
