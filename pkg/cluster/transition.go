@@ -135,7 +135,7 @@ func adopt(s *State, c Command) error {
 	if c.Host == "" || c.Nonce == "" || len(c.Rows) == 0 {
 		return refuse("what is adopted is a host, its signatures and a nonce for the epoch to come")
 	}
-	top := max(s.Epoch, c.Rows[len(c.Rows)-1].Epoch)
+	top := max(s.Epoch, c.Above, c.Rows[len(c.Rows)-1].Epoch)
 	s.Epoch, s.Phase, s.Master, s.Nonce = top+1, Elected, c.Host, c.Nonce
 	s.Configs, s.Opened, s.Pools, s.Halted = nil, false, nil, ""
 	s.Election = &Election{OldMaster: c.Host, Attempt: 1, Frozen: []Frozen{{Host: c.Host, Member: s.MemberOf(c.Host)}}}
