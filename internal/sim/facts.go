@@ -70,6 +70,9 @@ func (w *world) asked(i int, f *cluster.Facts) {
 		x.canary, x.probing, x.write = longAgo, longAgo, h.clock
 		return
 	}
+	if p.writes(w.now) {
+		x.write = h.clock
+	}
 	f.Senders = make([]cluster.Sender, 0, len(p.senders))
 	for _, s := range p.senders {
 		f.Senders = append(f.Senders, cluster.Sender{

@@ -22,7 +22,7 @@ func (w *world) sleeper() {
 	r := &w.rng
 	at := r.between(beginAt+2*time.Second, 30*time.Second)
 	w.f.events = append(w.f.events,
-		event{at: at, kind: hostPause, host: theMaster, long: w.p.DownAfter + r.between(6*time.Second, 20*time.Second), arg: 1},
+		event{at: at, kind: hostPause, host: theMaster, long: w.p.DownAfter + r.between(10*time.Second, 20*time.Second), arg: 1},
 		event{at: at, kind: partition, host: 0, long: time.Minute, after: string(cluster.OpenVote)})
 }
 

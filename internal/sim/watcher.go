@@ -244,9 +244,6 @@ func (w *world) probe(i int) {
 func (w *world) canary(i int) {
 	h := &w.hosts[i]
 	x := &h.w
-	if h.pg.writes(w.now) {
-		x.write = h.clock
-	}
 	if x.probing != longAgo && !slices.ContainsFunc(h.pg.waiters, func(y waiter) bool { return y.id == x.probeID }) {
 		x.probing = longAgo // its connection is gone
 	}

@@ -151,6 +151,20 @@ func TestApplyKeepsItsArguments(t *testing.T) {
 	}
 }
 
+// TestAdopt: while the region is halted nothing else goes; what is adopted is above every signature, whoever is taken for the master.
+func TestAdopt(t *testing.T) {
+	s := script2(t, serving(t), cluster.Command{Kind: cluster.Halt, Host: "c", Record: cluster.Record{Rule: "c is signed with epoch 7"}})
+	if _, err := cluster.Apply(s, cluster.Command{Kind: cluster.OpenVote, Epoch: s.Epoch, Gen: s.Gen}); !errors.Is(err, cluster.ErrRefused) {
+		t.Errorf("a vote while halted: %v", err)
+	}
+	for _, host := range []string{"a", "c"} {
+		got := script2(t, s, cluster.Command{Kind: cluster.Adopt, Host: host, Nonce: "n", Above: 7, Rows: []cluster.Epoch{rowOfA}})
+		if got.Epoch != 8 || got.Phase != cluster.Elected || got.Master != host || got.Halted != "" || len(got.Configs) != 0 {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
 // TestElectionIsNeverAbandoned: from electing there is only a way on.
 func TestElectionIsNeverAbandoned(t *testing.T) {
 	s := script2(t, serving(t), cluster.Command{Kind: cluster.OpenVote, Host: "a"})

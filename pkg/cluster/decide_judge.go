@@ -21,6 +21,7 @@ const (
 	JudgedStopped      Judged = "master-stopped"                   // shut down cleanly, on a live host
 	JudgedCrashed      Judged = "master-crashed"                   // down, on a live host
 	JudgedReadOnly     Judged = "master-read-only"                 // it waits for an authorised start
+	JudgedCutOff       Judged = "observer-cut-off"                 // one observer cannot connect, others can
 	JudgedElection     Judged = "election"                         // nobody is master
 	JudgedSyncBlocked  Judged = "sync-blocked"                     // commits wait for a standby that is not there
 	JudgedAlone        Judged = "no-failover-target"               // no standby is in sync
@@ -52,6 +53,7 @@ func (d *decider) judge() {
 	default:
 		code, failOver := d.master()
 		d.add(code, d.s.Master, failOver, d.why(code)...)
+		d.cutOff()
 		d.standbys()
 	}
 	if d.s.Paused != nil {
@@ -96,7 +98,7 @@ func (d *decider) master() (Judged, bool) {
 		return JudgedReadOnly, false
 	case d.answered(AnswerFull):
 		return JudgedSaturated, false
-	case f != nil && f.WriteAge > d.p.Lease:
+	case f != nil && (f.WriteAge > d.p.Lease || f.Silent > d.p.Fresh):
 		return JudgedHung, false
 	case quiet <= 2*d.p.Fresh && !d.answered(AnswerMaster) && streaming > 0:
 		return JudgedStreaming, false
@@ -104,6 +106,24 @@ func (d *decider) master() (Judged, bool) {
 		return JudgedSuspect, false
 	}
 	return JudgedOK, false
+}
+
+// cutOff names the observers that cannot reach a master which others do: a broken link, perhaps one way only, and no reason for more.
+func (d *decider) cutOff() {
+	if d.Quiet(d.s, d.v) > d.p.Fresh {
+		return
+	}
+	for _, host := range d.p.Voters {
+		r := d.v.fresh(host, d.p.Fresh)
+		if r == nil || host == d.s.Master {
+			continue
+		}
+		for i := range r.Probes {
+			if pr := &r.Probes[i]; pr.Host == d.s.Master && pr.Quiet > d.p.Fresh {
+				d.add(JudgedCutOff, host, false, fmt.Sprintf("%s from %s, last sign of life %s ago", pr.Answer, d.s.Master, short(pr.Quiet)))
+			}
+		}
+	}
 }
 
 // observers counts the standbys that are not heard, and those to which WAL still comes.

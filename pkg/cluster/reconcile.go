@@ -65,6 +65,7 @@ func (r Rules) Reconcile(s *State, f *Facts, v *Sight, p *Policy) []Action {
 		if f.Running && !f.Recovery && min(f.Lease, f.Canary.Age) > p.Lease {
 			w.do(Action{Do: DoStop}, "no sign of the quorum for %s, and what is known of it went back", short(f.Lease))
 		}
+	case f.Upstream.FileEpoch > s.Epoch: // it has followed the master of a later epoch, and must not go back to this one's
 	case f.top() > s.Epoch: // signed above what is known: by a hand outside the quorum, which may well be right
 	case s.Master == f.Host && s.Phase == Serving:
 		w.reign()

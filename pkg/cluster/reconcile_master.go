@@ -127,7 +127,14 @@ func (w *reconciler) govern() {
 // mayOpen: nothing that is shown can vanish, and nobody else shows anything any more.
 func (w *reconciler) mayOpen() bool {
 	r, _ := w.v.of(w.f.Host)
-	return r != nil && r.Epoch == w.s.Epoch && r.EpochAge >= w.p.handover() && w.Reached(w.Rules, w.s, w.v, w.p, w.f.Recovered)
+	return r != nil && r.Epoch == w.s.Epoch && (r.EpochAge >= w.p.handover() || w.handedOver()) && w.Reached(w.Rules, w.s, w.v, w.p, w.f.Recovered)
+}
+
+// handedOver: the master of the epoch before says, knowing of this one, that it is none any more. It cannot become one again without the
+// quorum, so its lease need not be waited for. An act that it decided on before, and that comes late, starts it with its clients closed.
+func (w *reconciler) handedOver() bool {
+	r := w.v.fresh(w.s.Before, w.p.Fresh)
+	return w.s.Before == w.f.Host || r != nil && r.Epoch == w.s.Epoch && r.Facts != nil && (!r.Facts.Running || r.Facts.Recovery)
 }
 
 // endOld ends the oldest walsender that was there before the names; under ANY nothing else tells which names it goes by.

@@ -40,6 +40,7 @@ type State struct {
 	Pools   []string `json:"pools"`  // still to be pointed at the master
 	Members []Member `json:"members"`
 
+	Before      string       `json:"before,omitempty"` // master of the epoch before this one; "" formed or adopted
 	Former      []string     `json:"former,omitempty"` // old masters that have not rejoined; they are Registered anew when they do
 	Quarantined []Quarantine `json:"quarantined,omitempty"`
 	Paused      *Pause       `json:"paused,omitempty"`

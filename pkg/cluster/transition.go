@@ -112,8 +112,12 @@ func serve(s *State, c Command) error {
 			return refuse("%s is not known to have been frozen where %s was", m, c.Host)
 		}
 	}
-	if old := s.Election.OldMaster; old != s.Master && s.Election.Base != 0 && !slices.Contains(s.Former, old) {
-		s.Former = append(slices.Clone(s.Former), old)
+	s.Before = ""
+	if old := s.Election.OldMaster; s.Election.Base != 0 {
+		s.Before = old
+		if !slices.Contains(s.Former, old) {
+			s.Former = append(slices.Clone(s.Former), old)
+		}
 	}
 	s.Former = slices.DeleteFunc(slices.Clone(s.Former), func(host string) bool { return host == s.Master })
 	first := *c.Config
@@ -131,7 +135,7 @@ func adopt(s *State, c Command) error {
 	if c.Host == "" || c.Nonce == "" || len(c.Rows) == 0 {
 		return refuse("what is adopted is a host, its signatures and a nonce for the epoch to come")
 	}
-	top := max(s.Epoch, c.Rows[len(c.Rows)-1].Epoch)
+	top := max(s.Epoch, c.Above, c.Rows[len(c.Rows)-1].Epoch)
 	s.Epoch, s.Phase, s.Master, s.Nonce = top+1, Elected, c.Host, c.Nonce
 	s.Configs, s.Opened, s.Pools, s.Halted = nil, false, nil, ""
 	s.Election = &Election{OldMaster: c.Host, Attempt: 1, Frozen: []Frozen{{Host: c.Host, Member: s.MemberOf(c.Host)}}}
