@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +12,9 @@ import (
 	"github.com/pgctl/pgctl/pkg/failover"
 	"github.com/pgctl/pgctl/pkg/plan"
 )
+
+// stateDir is where pgctl keeps its journal.
+const stateDir = "/var/lib/pgctl"
 
 func journalDir() string { return filepath.Join(stateDir, "journal") }
 
@@ -55,4 +60,27 @@ func commandOf(p plan.Plan) string {
 		return p.Name + " --to " + to
 	}
 	return p.Name
+}
+
+// forget removes the journal of another command whose work is overtaken.
+func (a *app) forget(name string) error {
+	if err := os.Remove(journalPath(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// finished removes the journal of an earlier run when nothing is left to do.
+func (a *app) finished(c change, o changeOpts) error {
+	if o.dryRun {
+		return nil
+	}
+	if old, _, err := plan.Unfinished(journalPath(c.plan.Name)); err != nil || old == nil {
+		return err
+	}
+	return os.Remove(journalPath(c.plan.Name))
+}
+
+func journalPath(name string) string {
+	return filepath.Join(journalDir(), strings.ReplaceAll(name, " ", "-")+".json")
 }
