@@ -104,7 +104,14 @@ func TestAThousandConnections(t *testing.T) {
 			peer = m
 		}
 	}
+	full := func() bool {
+		g := &leader.port.gate
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return len(g.waiting) > gateLimit-8
+	}
 	for range 20 {
+		wait(t, "full gate", full)
 		began := time.Now()
 		conn, err := peer.stream.greet(t.Context(), leader.name, forRound)
 		if err != nil {
