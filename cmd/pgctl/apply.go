@@ -27,20 +27,7 @@ func (a *app) apply(ctx context.Context, command string, c change, o changeOpts)
 	doc := changeDocument(c, states)
 	todo := slices.ContainsFunc(states, func(s plan.State) bool { return s == plan.Waiting })
 	if o.dryRun || !todo {
-		doc.DryRun = o.dryRun
-		if err := a.finished(c, o); err != nil {
-			return err
-		}
-		if err := a.print(doc, func() error { return a.showPlan(doc) }); err != nil {
-			return err
-		}
-		if !todo {
-			fmt.Fprintf(a.err, "%s: nothing to do\n", c.plan.Name)
-		}
-		if c.after != nil && !o.dryRun {
-			c.after(ctx)
-		}
-		return leftOut(c)
+		return a.onlyShow(ctx, c, o, doc, todo)
 	}
 	chatty := a
 	if a.output == "json" || a.output == "yaml" {
@@ -69,14 +56,37 @@ func (a *app) apply(ctx context.Context, command string, c change, o changeOpts)
 		errRun = cmp.Or(errRun, a.print(doc, nil))
 	}
 	if errRun == nil {
-		for _, host := range slices.Sorted(maps.Keys(c.later)) {
-			fmt.Fprintf(a.err, "pgctl: hint: %s does not follow yet (%s): pgctl upmaster %s\n", host, c.later[host], host)
-		}
-		if c.after != nil {
-			c.after(ctx)
-		}
+		a.ended(ctx, c)
 	}
 	return cmp.Or(errRun, leftOut(c))
+}
+
+// onlyShow is the end of a dry run, and of a change of which nothing is left to do.
+func (a *app) onlyShow(ctx context.Context, c change, o changeOpts, doc changeDoc, todo bool) error {
+	doc.DryRun = o.dryRun
+	if err := a.finished(c, o); err != nil {
+		return err
+	}
+	if err := a.print(doc, func() error { return a.showPlan(doc) }); err != nil {
+		return err
+	}
+	if !todo {
+		fmt.Fprintf(a.err, "%s: nothing to do\n", c.plan.Name)
+	}
+	if c.after != nil && !o.dryRun {
+		c.after(ctx)
+	}
+	return leftOut(c)
+}
+
+// ended says what is left for the operator when all is done.
+func (a *app) ended(ctx context.Context, c change) {
+	for _, host := range slices.Sorted(maps.Keys(c.later)) {
+		fmt.Fprintf(a.err, "pgctl: hint: %s does not follow yet (%s): pgctl upmaster %s\n", host, c.later[host], host)
+	}
+	if c.after != nil {
+		c.after(ctx)
+	}
 }
 
 // refresh takes the plan as it is made now, and refuses one that would do something else: a standby has gone or come back, names were changed,

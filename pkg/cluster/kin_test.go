@@ -106,10 +106,14 @@ func TestKin(t *testing.T) {
 			}, own: []cluster.Epoch{{Epoch: 1, Master: "db1", Nonce: "m", Timeline: 2, Fork: lsn("0/5000100")}}, theirs: []cluster.Epoch{row},
 			diverged: "its row of epoch 1 was written to another timeline 2", unproven: "not proven", fork: fork(2, "0/6000000"),
 		},
-		{name: "a row that an upgrade brought along from another history", change: bareCopy, own: []cluster.Epoch{{Epoch: 9, Master: "db9", Nonce: "x", Timeline: 5, Fork: lsn("9/0")}},
-			theirs: []cluster.Epoch{{Epoch: 9, Master: "db9", Nonce: "x", Timeline: 5, Fork: lsn("9/0")}}, unproven: "the WAL of its beginning is gone", fork: fork(2, "0/6000000")},
-		{name: "a row of the right number and the wrong beginning", change: bareCopy, own: []cluster.Epoch{{Epoch: 9, Master: "db9", Nonce: "x", Timeline: 2, Fork: lsn("0/4000000")}},
-			theirs: []cluster.Epoch{{Epoch: 9, Master: "db9", Nonce: "x", Timeline: 2, Fork: lsn("0/4000000")}}, unproven: "the WAL of its beginning is gone", fork: fork(2, "0/6000000")},
+		{
+			name: "a row that an upgrade brought along from another history", change: bareCopy, own: []cluster.Epoch{{Epoch: 9, Master: "db9", Nonce: "x", Timeline: 5, Fork: lsn("9/0")}},
+			theirs: []cluster.Epoch{{Epoch: 9, Master: "db9", Nonce: "x", Timeline: 5, Fork: lsn("9/0")}}, unproven: "the WAL of its beginning is gone", fork: fork(2, "0/6000000"),
+		},
+		{
+			name: "a row of the right number and the wrong beginning", change: bareCopy, own: []cluster.Epoch{{Epoch: 9, Master: "db9", Nonce: "x", Timeline: 2, Fork: lsn("0/4000000")}},
+			theirs: []cluster.Epoch{{Epoch: 9, Master: "db9", Nonce: "x", Timeline: 2, Fork: lsn("0/4000000")}}, unproven: "the WAL of its beginning is gone", fork: fork(2, "0/6000000"),
+		},
 		// rows that a deployment wrote, long after their timeline began: each server is past Fork
 		{name: "a late row, and a copy that has it", change: bareCopy, own: []cluster.Epoch{first, late}, theirs: []cluster.Epoch{first, late}, fork: fork(2, "0/6000000")},
 		{name: "a late row, and a copy that is behind it: as unproven as without the row", change: bareCopy, own: []cluster.Epoch{first}, theirs: []cluster.Epoch{first, late}, unproven: "the WAL of its beginning is gone", fork: fork(2, "0/6000000")},
