@@ -54,7 +54,7 @@ func (a *app) switchover(ctx context.Context, command string, opts takeoverOpts)
 
 func (a *app) planSwitchover(ctx context.Context, site *observe.Site, snap cluster.Snapshot, o failover.TakeoverOptions) (change, error) {
 	servers := a.servers(site)
-	begun, _, err := plan.Unfinished(journalPath("switchover"))
+	begun, done, err := plan.Unfinished(journalPath("switchover"))
 	if err != nil {
 		return change{}, err
 	}
@@ -80,9 +80,11 @@ func (a *app) planSwitchover(ctx context.Context, site *observe.Site, snap clust
 		return c, err
 	}
 	c.left, c.later, c.leftHint = t.Left(), t.Later(), afterLeftOut
-	c.undo = func(stopped *plan.Stopped) (plan.Plan, bool) {
-		back, err := failover.Abort(t, o.FromPort)
-		return back, err == nil && failover.MayGoBack(stopped)
+	if again == nil || failover.BeforePromotion(*begun, done) {
+		c.undo = func(stopped *plan.Stopped) (plan.Plan, bool) {
+			back, err := failover.Abort(t, o.FromPort)
+			return back, err == nil && failover.MayGoBack(stopped)
+		}
 	}
 	if c.plan, err = failover.Switchover(t, o); err == nil && again != nil {
 		c.plan.Facts["timeline"] = again["timeline"] // the one before the promotion: by it a run after this one knows the journal

@@ -260,9 +260,10 @@ func MayGoBack(stopped *plan.Stopped) bool {
 	return stopped.Done < index(verbPromote) || stopped.Done == index(verbPromote) && (!stopped.Begun || isNotPromoted(stopped.Err))
 }
 
-// BeforePromotion tells whether a plan of which so many steps are done has not come to its promotion.
+// BeforePromotion tells whether a plan of which so many steps are done has not asked for its promotion, for certain. A promotion that an earlier
+// run asked for may still come, though the candidate is a standby at this moment.
 func BeforePromotion(p plan.Plan, done int) bool {
-	return done <= slices.IndexFunc(p.Steps, func(s plan.Step) bool { return s.Verb == verbPromote })
+	return done < slices.IndexFunc(p.Steps, func(s plan.Step) bool { return s.Verb == verbPromote })
 }
 
 // AfterPromotion is what of the plan of an earlier run comes after the promotion.

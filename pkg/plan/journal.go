@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 )
@@ -27,16 +28,19 @@ type File struct {
 type record struct {
 	Plan Plan     `json:"plan"`
 	Done []string `json:"done"` // IDs of steps
-	PID  int      `json:"pid"`  // who runs it, or did
+	// Reached is how many steps were done when an earlier run of a plan for the same facts had come furthest.
+	Reached int `json:"reached"`
+	PID     int `json:"pid"` // who runs it, or did
 }
 
-// Unfinished reads the plan that an earlier run left at path and how many of its steps were done; nil when there is none.
+// Unfinished reads the plan that an earlier run left at path and how many of its steps were done, by that run or by one before it for the
+// same facts; nil when there is none.
 func Unfinished(path string) (*Plan, int, error) {
 	r, err := read(path)
 	if r == nil || err != nil {
 		return nil, 0, err
 	}
-	return &r.Plan, len(r.Done), nil
+	return &r.Plan, max(len(r.Done), r.Reached), nil
 }
 
 // RunBy is the process that wrote it, whether or not it is still there; 0 when that is not known.
@@ -81,6 +85,9 @@ func Journals(dir string) ([]string, error) {
 // Begin writes the plan.
 func (f *File) Begin(p Plan) error {
 	f.state = record{Plan: p, Done: []string{}, PID: os.Getpid()}
+	if old, done, err := Unfinished(f.Path); err == nil && old != nil && old.Name == p.Name && maps.Equal(old.Facts, p.Facts) {
+		f.state.Reached = done
+	}
 	return f.write()
 }
 

@@ -189,6 +189,31 @@ func TestResumed(t *testing.T) {
 	}
 }
 
+// TestReached: how far a plan has come is not forgotten by a run that does not come as far; another plan begins anew.
+func TestReached(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.json")
+	far := &plan.File{Path: path}
+	p := steps(3)
+	if err := errors.Join(far.Begin(p), far.Done(p.Steps[0]), far.Done(p.Steps[1])); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{2, 2} { // and a third run still knows
+		if err := (&plan.File{Path: path}).Begin(p); err != nil {
+			t.Fatal(err)
+		}
+		if _, done, err := plan.Unfinished(path); done != want || err != nil {
+			t.Errorf("%d steps, expected %d, %v", done, want, err)
+		}
+	}
+	p.Facts["master"] = "db2"
+	if err := (&plan.File{Path: path}).Begin(p); err != nil {
+		t.Fatal(err)
+	}
+	if _, done, err := plan.Unfinished(path); done != 0 || err != nil {
+		t.Errorf("another plan: %d steps, %v", done, err)
+	}
+}
+
 func TestPreviewChangesNothing(t *testing.T) {
 	w := &world{effects: map[string]bool{"s2": true}}
 	states, err := runner(w, nil).Preview(t.Context(), steps(3))
