@@ -6,27 +6,34 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/pgctl/pgctl/internal/lab"
 )
 
-// slots are the names of the regions that may be up at one time: two, as most of a story is waiting. A name is used again, so that what a run
-// that was killed left mounted is cleaned up by the next one.
-var slots = func() chan string {
-	all := make(chan string, 2)
-	for n := range cap(all) {
-		all <- fmt.Sprintf("%s%d", cmp.Or(os.Getenv("PGCTL_LAB_REGION"), "story"), n+1)
+// slots are the names of the regions that may be up at one time, as many as go test -parallel says. A name is used again, so that what a run that
+// was killed left mounted is cleaned up by the next one.
+var slots = sync.OnceValue(func() chan string {
+	n, err := strconv.Atoi(flag.Lookup("test.parallel").Value.String())
+	if err != nil {
+		panic(err)
+	}
+	all := make(chan string, n)
+	for i := range n {
+		all <- fmt.Sprintf("%s%d", cmp.Or(os.Getenv("PGCTL_LAB_REGION"), "story"), i+1)
 	}
 	return all
-}()
+})
 
 // region starts a region for one test, with this tree's pgctl on firstbox. Tests with a region run side by side (go test -parallel).
 func region(t *testing.T, spec lab.Spec) *lab.Region {
@@ -35,8 +42,8 @@ func region(t *testing.T, spec lab.Spec) *lab.Region {
 		t.Skip(err)
 	}
 	t.Parallel()
-	spec.Name = <-slots
-	t.Cleanup(func() { slots <- spec.Name })
+	spec.Name = <-slots()
+	t.Cleanup(func() { slots() <- spec.Name })
 	spec.Binary = filepath.Join(t.TempDir(), "pgctl")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", spec.Binary, ".")
 	if out, err := build.CombinedOutput(); err != nil {
