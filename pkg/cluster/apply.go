@@ -90,7 +90,8 @@ func (r Rules) transition(k CommandKind) func(*State, Command) error {
 	return nil
 }
 
-// form elects the region's first master. No epoch was before it, so nobody has to be frozen; nothing can be elected in its place.
+// form elects the region's first master. No epoch of the quorum was before it, so nobody has to be frozen; nothing can be elected in its place.
+// Its epoch is above every row that is there already, of a deployment or of a change by hand: an epoch has one row.
 func form(s *State, c Command) error {
 	if s.Phase != Unformed {
 		return refuse("the region has been formed")
@@ -99,7 +100,11 @@ func form(s *State, c Command) error {
 		return refuse("a region is formed of a master, a nonce and a system identifier")
 	}
 	s.Format, s.Feature, s.System = StateFormat, Features, c.System
-	s.Epoch, s.Phase, s.Master, s.Nonce = s.Epoch+1, Elected, c.Host, c.Nonce
+	top := max(s.Epoch, c.Above)
+	for _, row := range c.Rows {
+		top = max(top, row.Epoch)
+	}
+	s.Epoch, s.Phase, s.Master, s.Nonce = top+1, Elected, c.Host, c.Nonce
 	s.Rows = c.Rows
 	s.Election = &Election{OldMaster: c.Host, Attempt: 1, Frozen: []Frozen{{Host: c.Host, Member: c.Name}}}
 	if c.Name != "" {
@@ -202,6 +207,9 @@ func register(s *State, c Command) error {
 func isolate(s *State, c Command) error {
 	if c.Host == "" || c.Host == s.Master || s.QuarantineOf(c.Host) != "" {
 		return refuse("%q cannot be quarantined, or is", c.Host)
+	}
+	if now := s.MemberOf(c.Host); c.Name != now { // its data was renewed since
+		return refuse("%q is meant, %s counts as %q", c.Name, c.Host, now)
 	}
 	s.Quarantined = append(slices.Clone(s.Quarantined), Quarantine{Host: c.Host, Name: s.MemberOf(c.Host), Why: c.Record.Rule})
 	return nil

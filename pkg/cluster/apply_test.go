@@ -51,6 +51,21 @@ func frozenAt(host string, at cluster.LSN) cluster.Frozen {
 	return cluster.Frozen{Host: host, Member: host + "_1", Timeline: 1, Position: at}
 }
 
+// TestFormAboveEveryRow: a region that was signed before it had a quorum begins above that, or its first row would be one that is there.
+func TestFormAboveEveryRow(t *testing.T) {
+	rows := []cluster.Epoch{{Epoch: 1, Master: "b", Nonce: "d", Timeline: 1}, {Epoch: 2, Master: "a", Nonce: "e", Timeline: 2, Fork: 90}}
+	for _, tt := range []struct {
+		rows  []cluster.Epoch
+		above int64
+		want  int64
+	}{{nil, 0, 1}, {rows, 2, 3}, {rows, 0, 3}, {rows, 5, 6}} {
+		s := script(t, cluster.Command{Kind: cluster.Form, Host: "a", Name: "a_1", System: 42, Nonce: "na", Rows: tt.rows, Above: tt.above})
+		if s.Epoch != tt.want || s.Phase != cluster.Elected {
+			t.Errorf("rows %v, above %d: epoch %d, %s", tt.rows, tt.above, s.Epoch, s.Phase)
+		}
+	}
+}
+
 // TestApplyRefuses: what would break an invariant is refused on every replica, whatever the executor believed.
 func TestApplyRefuses(t *testing.T) {
 	base := serving(t)
@@ -78,6 +93,7 @@ func TestApplyRefuses(t *testing.T) {
 		{"priorities that do not move", base, cluster.Command{Kind: cluster.Change, Config: config(3, nil, "b_1", "c_1")}},
 		{"settled twice", base, cluster.Command{Kind: cluster.Settle}},
 		{"opened twice", base, cluster.Command{Kind: cluster.Open}},
+		{"quarantined under an incarnation that it no longer has", base, cluster.Command{Kind: cluster.Isolate, Host: "b", Name: "b_0"}},
 		{"the master quarantined", base, cluster.Command{Kind: cluster.Isolate, Host: "a"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -44,7 +44,7 @@ type Command struct {
 	Frozen []Frozen    `json:"frozen,omitempty"` // Elect
 	Rows   []Epoch     `json:"rows,omitempty"`   // Serve, Adopt: all signatures in the master's data
 	Pools  []string    `json:"pools,omitempty"`  // Serve: every pool of the region
-	Above  int64       `json:"above,omitempty"`  // Adopt: the highest epoch that any server's data is signed with
+	Above  int64       `json:"above,omitempty"`  // Form, Adopt: the highest epoch that any server's data is signed with
 	Pause  *Pause      `json:"pause,omitempty"`
 	Level  int         `json:"level,omitempty"` // RaiseLevel
 	Record Record      `json:"record"`

@@ -107,8 +107,12 @@ func (d *decider) formation() {
 	}
 	d.done = true
 	var master *Facts
+	var above int64
 	for _, host := range d.p.Servers {
 		f := d.facts(host)
+		if f != nil {
+			above = max(above, f.top())
+		}
 		switch {
 		case f == nil:
 			d.wait("%s has not been heard", host)
@@ -124,7 +128,7 @@ func (d *decider) formation() {
 		d.wait("no server is master, or no majority is heard")
 		return
 	}
-	d.propose(Command{Kind: Form, Host: master.Host, Name: master.Name, System: master.System, Nonce: d.nonce, Rows: master.Rows}, "the only master of a region that was never formed")
+	d.propose(Command{Kind: Form, Host: master.Host, Name: master.Name, System: master.System, Nonce: d.nonce, Rows: master.Rows, Above: above}, "the only master of a region that was never formed")
 }
 
 // failover ends the epoch of a master that has made no progress for down_after, for anybody. It needs the prospect of a successor: the

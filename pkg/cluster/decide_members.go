@@ -16,7 +16,7 @@ func (d *decider) isolation() {
 			continue
 		}
 		if why := d.foreign(f); why != "" {
-			d.propose(Command{Kind: Isolate, Host: host}, why)
+			d.propose(Command{Kind: Isolate, Host: host, Name: d.s.MemberOf(host)}, why)
 			return
 		}
 	}
