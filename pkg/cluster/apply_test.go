@@ -66,6 +66,19 @@ func TestFormAboveEveryRow(t *testing.T) {
 	}
 }
 
+// TestAdoptMakesWhole: who is adopted is no longer quarantined, and a quorum that begins anew has the system and the format.
+func TestAdoptMakesWhole(t *testing.T) {
+	s := script2(t, serving(t), cluster.Command{Kind: cluster.Isolate, Host: "b", Name: "b_1", Record: cluster.Record{Rule: "ahead"}})
+	s = script2(t, s, cluster.Command{Kind: cluster.Halt, Record: cluster.Record{Rule: "signed above"}})
+	adopt := cluster.Command{Kind: cluster.Adopt, Host: "b", Nonce: "n", System: 42, Rows: []cluster.Epoch{rowOfA}}
+	if s = script2(t, s, adopt); s.QuarantineOf("b") != "" || s.Halted != "" || s.Master != "b" {
+		t.Errorf("got %+v", s)
+	}
+	if s = script2(t, cluster.State{}, adopt); s.System != 42 || s.Format != cluster.StateFormat || s.Epoch != rowOfA.Epoch+1 {
+		t.Errorf("anew: %+v", s)
+	}
+}
+
 // TestApplyRefuses: what would break an invariant is refused on every replica, whatever the executor believed.
 func TestApplyRefuses(t *testing.T) {
 	base := serving(t)
@@ -94,6 +107,8 @@ func TestApplyRefuses(t *testing.T) {
 		{"settled twice", base, cluster.Command{Kind: cluster.Settle}},
 		{"opened twice", base, cluster.Command{Kind: cluster.Open}},
 		{"quarantined under an incarnation that it no longer has", base, cluster.Command{Kind: cluster.Isolate, Host: "b", Name: "b_0"}},
+		{"adopted while a master serves", base, cluster.Command{Kind: cluster.Adopt, Host: "b", Nonce: "n", Rows: []cluster.Epoch{rowOfA}}},
+		{"adopted anew without a system", cluster.State{}, cluster.Command{Kind: cluster.Adopt, Host: "b", Nonce: "n", Rows: []cluster.Epoch{rowOfA}}},
 		{"the master quarantined", base, cluster.Command{Kind: cluster.Isolate, Host: "a"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -135,6 +135,16 @@ func adopt(s *State, c Command) error {
 	if c.Host == "" || c.Nonce == "" || len(c.Rows) == 0 {
 		return refuse("what is adopted is a host, its signatures and a nonce for the epoch to come")
 	}
+	if s.Phase == Serving && s.Halted == "" {
+		return refuse("%s serves epoch %d: there is nothing to adopt", s.Master, s.Epoch)
+	}
+	if s.System == 0 { // a quorum that begins anew
+		if c.System == 0 {
+			return refuse("a quorum that begins anew needs the system identifier")
+		}
+		s.Format, s.Feature, s.System = StateFormat, Features, c.System
+	}
+	s.Quarantined = slices.DeleteFunc(slices.Clone(s.Quarantined), func(q Quarantine) bool { return q.Host == c.Host })
 	top := max(s.Epoch, c.Above, c.Rows[len(c.Rows)-1].Epoch)
 	s.Epoch, s.Phase, s.Master, s.Nonce = top+1, Elected, c.Host, c.Nonce
 	s.Configs, s.Opened, s.Pools, s.Halted = nil, false, nil, ""
