@@ -64,7 +64,8 @@ func asksAs(t *testing.T, h *lab.Host, limit time.Duration, role, fallback strin
 	})
 }
 
-// askedAs looks at it from the outside: for some seconds nobody but the role is let in by the name of pgctl, and every relay is a process of its user.
+// askedAs looks at it from the outside: for some seconds nobody but the role is let in by the name of pgctl, by peer authentication, so from a
+// process of its user; and no relay is a process of postgres. One that is at work is not always caught: it lives for milliseconds.
 func askedAs(t *testing.T, h *lab.Host) {
 	t.Helper()
 	psql(t, h, "ALTER SYSTEM SET log_connections = on; SELECT pg_reload_conf()")
@@ -76,7 +77,7 @@ echo %[2]s
 { tail -c +$((size + 1)) %[1]s 2>/dev/null; journalctl --no-pager -o cat --since @$since 2>/dev/null; } | grep 'connection authorized'; true`, cmp.Or(log, "/nonexistent"), mark))
 	psql(t, h, "ALTER SYSTEM RESET log_connections; SELECT pg_reload_conf()")
 	ps, authorized, _ := strings.Cut(sample, mark)
-	if !strings.Contains(ps, "pgctl perl") || strings.Contains(ps, "postgres perl") || !strings.Contains(authorized, "user=pgctl") {
+	if strings.Contains(ps, "postgres perl") || !strings.Contains(authorized, "user=pgctl") {
 		t.Errorf("%s: who asks:\n%s", h.Name(), sample)
 	}
 	for line := range strings.Lines(authorized) {
