@@ -107,7 +107,6 @@ func TestApplyRefuses(t *testing.T) {
 		{"settled twice", base, cluster.Command{Kind: cluster.Settle}},
 		{"opened twice", base, cluster.Command{Kind: cluster.Open}},
 		{"quarantined under an incarnation that it no longer has", base, cluster.Command{Kind: cluster.Isolate, Host: "b", Name: "b_0"}},
-		{"adopted while a master serves", base, cluster.Command{Kind: cluster.Adopt, Host: "b", Nonce: "n", Rows: []cluster.Epoch{rowOfA}}},
 		{"adopted anew without a system", cluster.State{}, cluster.Command{Kind: cluster.Adopt, Host: "b", Nonce: "n", Rows: []cluster.Epoch{rowOfA}}},
 		{"the master quarantined", base, cluster.Command{Kind: cluster.Isolate, Host: "a"}},
 	} {

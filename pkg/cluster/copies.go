@@ -5,13 +5,14 @@ import (
 	"slices"
 )
 
-// final is the position of a server that receives nothing. After a restart the receive position falls back to the start of a segment,
-// and before replay has come to the end of the local WAL the replay position is short of it too; an archive moves both.
+// final is the position of a server that receives nothing: where a promotion would begin its timeline, at the end of the last whole record that it
+// has. What it received may end within a record (tried on 15.18), and falls back to the start of a segment after a restart; before replay has
+// come to the end of the local WAL the replay position is short of it, and an archive moves it.
 func final(f *Facts) (LSN, bool) {
 	if !f.Running || !f.Recovery || f.Upstream.Receiver != "" || !f.AtEnd || f.Archive {
 		return 0, false
 	}
-	return max(f.Received, f.Replayed), true
+	return f.Replayed, true
 }
 
 // frozen: the marker of this election is on disk, the service file names nobody, and no receiver came back within a retry interval. A

@@ -80,3 +80,20 @@ func TestReconcilePool(t *testing.T) {
 	none("only watching", s, f, watching)
 	none("nobody is master", script2(t, s, cluster.Command{Kind: cluster.OpenVote, Host: "a"}), f, p)
 }
+
+// TestHalfARecord: a standby of a master that died has the beginning of a record whose end nobody has. It ends before that, where a promotion
+// would begin a timeline, and is not ahead of a master that began there.
+func TestHalfARecord(t *testing.T) {
+	c := &cluster.Facts{Host: "c", Running: true, Recovery: true, AtEnd: true, Received: 130, Replayed: 121}
+	if at, ok := cluster.Sound().Final(c); !ok || at != 121 {
+		t.Errorf("it ends at %s, %v", at, ok)
+	}
+	b := &cluster.Facts{Host: "b", Running: true, Current: 125}
+	if ahead := cluster.AheadOf(b, &cluster.Sight{Heard: []cluster.Heard{{Report: &cluster.Report{Host: "c", Facts: c}}}}); len(ahead) != 0 {
+		t.Errorf("%v is taken to be ahead", ahead)
+	}
+	c.Replayed = 126
+	if ahead := cluster.AheadOf(b, &cluster.Sight{Heard: []cluster.Heard{{Report: &cluster.Report{Host: "c", Facts: c}}}}); len(ahead) != 1 {
+		t.Errorf("a whole record more is not noticed: %v", ahead)
+	}
+}

@@ -37,7 +37,7 @@ func (d *decider) foreign(f *Facts) string {
 		}
 	}
 	if m := d.facts(d.s.Master); m != nil && m.signed(d.s) && slices.Contains(m.Ahead, f.Host) {
-		return fmt.Sprintf("it is ahead of the master: %s against %s", max(f.Received, f.Replayed), m.Current)
+		return fmt.Sprintf("it is ahead of the master: %s against %s", f.Replayed, m.Current)
 	}
 	return ""
 }

@@ -24,9 +24,9 @@ type Facts struct {
 	Rows      []Epoch // signatures replayed here, oldest first; kept
 	Received  LSN     // pg_last_wal_receive_lsn(): after a restart it falls back to the start of its segment
 	Replayed  LSN
-	Current   LSN  // master: pg_current_wal_flush_lsn(), read after everything else
+	Current   LSN  // master: pg_current_wal_insert_lsn(), read after everything else; it ends a whole record, as a flush position need not
 	Recovered LSN  // master: where its last recovery or promotion ended
-	AtEnd     bool // the startup process waits at the end of the local WAL
+	AtEnd     bool // the startup process waits for more after the last whole record of the local WAL; Received may be past that
 	Archive   bool // restore_command is set: an archive may feed it
 	Paused    bool // replay is paused
 
@@ -179,13 +179,13 @@ func (f *Facts) stalled(member string) time.Duration {
 	return 0
 }
 
-// AheadOf lists the servers whose reports, heard before f was gathered, say that they have more WAL than this master: what its standby
-// has it must have had before. Only the master's own watcher can tell: anybody else may hold an older report of it than of the standby.
+// AheadOf lists the servers whose reports, heard before f was gathered, say that they have replayed more than this master has: what its standby
+// has replayed it must have had before; what it has received may be half a record that nobody has. Only the master's own watcher can tell: anybody else may hold an older report of it than of the standby.
 func AheadOf(f *Facts, v *Sight) []string {
 	var all []string
 	for i := range v.Heard {
 		o := v.Heard[i].Facts
-		if o != nil && o.Host != f.Host && o.Running && o.Recovery && f.Running && !f.Recovery && max(o.Received, o.Replayed) > f.Current {
+		if o != nil && o.Host != f.Host && o.Running && o.Recovery && f.Running && !f.Recovery && o.Replayed > f.Current {
 			all = append(all, o.Host)
 		}
 	}

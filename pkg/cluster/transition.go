@@ -135,9 +135,6 @@ func adopt(s *State, c Command) error {
 	if c.Host == "" || c.Nonce == "" || len(c.Rows) == 0 {
 		return refuse("what is adopted is a host, its signatures and a nonce for the epoch to come")
 	}
-	if s.Phase == Serving && s.Halted == "" {
-		return refuse("%s serves epoch %d: there is nothing to adopt", s.Master, s.Epoch)
-	}
 	if s.System == 0 { // a quorum that begins anew
 		if c.System == 0 {
 			return refuse("a quorum that begins anew needs the system identifier")
