@@ -52,7 +52,7 @@ func (a *app) apply(ctx context.Context, command string, c change, o changeOpts)
 	if errRun != nil && c.undo != nil {
 		errRun = a.takeBack(ctx, runner, c, errRun)
 	}
-	if chatty != a {
+	if chatty != a && refusalOf(errRun) == nil { // a refusal has a document of its own, and stdout has one
 		errRun = cmp.Or(errRun, a.print(doc, nil))
 	}
 	if errRun == nil {

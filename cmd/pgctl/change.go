@@ -47,7 +47,7 @@ type planner func(ctx context.Context, site *observe.Site, snap cluster.Snapshot
 
 // changeRegion is every change of the region: wrong flags are refused, every host is asked, a plan is made of the answers, and applied. What
 // was seen is old when the operator has read the plan and the lock is held, so it is made once more then.
-func (a *app) changeRegion(ctx context.Context, command string, opts changeOpts, make planner) error {
+func (a *app) changeRegion(ctx context.Context, command string, opts changeOpts, plans planner) error {
 	if err := opts.check(); err != nil {
 		return usageError(command, err)
 	}
@@ -61,7 +61,7 @@ func (a *app) changeRegion(ctx context.Context, command string, opts changeOpts,
 		if err != nil {
 			return change{}, err
 		}
-		c, err := make(ctx, site, snap)
+		c, err := plans(ctx, site, snap)
 		c.site, c.lockOn = site, lockHosts(snap)
 		return c, err
 	}

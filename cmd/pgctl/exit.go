@@ -106,9 +106,8 @@ type riskDoc struct {
 
 // printRefusal gives a script that asked for a document the reasons of a refusal in one.
 func (a *app) printRefusal(err error) error {
-	var exit *exitError
-	var refusal *cluster.Refusal
-	if !errors.As(err, &refusal) || errors.As(err, &exit) {
+	refusal := refusalOf(err)
+	if refusal == nil {
 		return nil
 	}
 	doc := refusalDoc{Refused: []riskDoc{}}
@@ -116,6 +115,16 @@ func (a *app) printRefusal(err error) error {
 		doc.Refused = append(doc.Refused, riskDoc{Risk: known(r.Name), Evidence: r.Evidence, Hint: r.Hint})
 	}
 	return a.print(doc, func() error { return nil })
+}
+
+// refusalOf is the refusal that an error is, with which nothing was changed; nil when it is another one, of a plan that stopped half-way too.
+func refusalOf(err error) *cluster.Refusal {
+	var exit *exitError
+	var refusal *cluster.Refusal
+	if errors.As(err, &exit) || !errors.As(err, &refusal) {
+		return nil
+	}
+	return refusal
 }
 
 // wrapping breaks long lines at blanks where a person reads them; a log or a script gets each message in one line.

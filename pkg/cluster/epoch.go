@@ -15,8 +15,8 @@ import (
 //     years after, so a true copy may be past Fork and not have it yet.
 //   - Having a row that the master LACKS proves another history, as every transaction does: but for a master that is a standby still and may not
 //     have replayed it yet.
-//   - A history has at most one row of each timeline: it is written only where there is none. So two different rows of one timeline are of
-//     two histories, whoever has replayed how much.
+//   - A history has at most one row of a timeline that began at one position: it is written only where there is none. So two different rows
+//     of one timeline are of two histories, whoever has replayed how much.
 //
 // What the server wrote to the row's timeline after the row, as a second master, no row tells: that is wroteTo's to say.
 type Epoch struct {
