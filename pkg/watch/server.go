@@ -29,7 +29,7 @@ type server struct {
 	sql     *postgres.OwnSQL // the last that answered; nil none did
 	since   time.Duration    // it streams without a break
 	gone    time.Duration    // last that a receiver was seen, or the service file was another
-	file    postgres.ServiceFile
+	file    postgres.Upstream
 	named   bool // shown is what a session showed
 	shown   string
 	shownAt time.Duration
