@@ -16,7 +16,8 @@ type Facts struct {
 	Running   bool          // the postmaster is there
 	Silent    time.Duration // since PostgreSQL answered all this; 0 it does so now
 	Stopped   bool          // it was shut down cleanly, not by the watcher
-	Starts    int           // starts tried in a row without a lasting success
+	Starts    int           // starts tried in a row, of any kind, without a lasting success (StartLasts); survives a restart of the watcher
+	StartAge  time.Duration // since the last of them was tried; of no meaning where there was none
 	Recovery  bool          // false as long as it has not answered
 	Gate      bool          // the data directory says read-only (M9)
 	Unsafe    string
@@ -85,7 +86,8 @@ type Sender struct {
 	For      time.Duration // since it was started
 }
 
-// Stall is how long a member has flushed nothing new, as its master sees it, while there was something.
+// Stall is how long a member has flushed nothing new, as its master sees it, while there was something; not longer than PostgreSQL there runs.
+// A master that dies again and again would else take out every standby in the moments in which it lives, and have no successor.
 type Stall struct {
 	Member string
 	For    time.Duration

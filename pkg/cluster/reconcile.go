@@ -109,11 +109,14 @@ func (w *reconciler) serveUnder() {
 }
 
 func (w *reconciler) startReadOnly() {
-	switch {
-	case w.f.Stopped:
-	case w.f.Starts < w.p.MaxStarts:
+	if !w.f.Stopped && w.tries() {
 		w.do(Action{Do: DoStartReadOnly}, "down, and read-only does no harm")
 	}
+}
+
+// tries tells whether PostgreSQL may be started now: not as long as starts that failed make the next one wait.
+func (w *reconciler) tries() bool {
+	return w.f.Starts == 0 || w.f.StartAge >= w.p.startDelay(w.f.Starts)
 }
 
 // freeze: an election has begun, whatever this server's part in it. It stays so until an epoch serves.
