@@ -22,12 +22,12 @@ type Facts struct {
 	Gate      bool          // the data directory says read-only (M9)
 	Unsafe    string
 	Timeline  Timeline
-	Rows      []Epoch // signatures replayed here, oldest first; kept
+	Rows      []Epoch // signatures replayed here, oldest first; kept. Read after AtEnd and Replayed: none that lies before that position is missing (Foreign)
 	Received  LSN     // pg_last_wal_receive_lsn(): after a restart it falls back to the start of its segment
 	Replayed  LSN
 	Current   LSN  // master: pg_current_wal_insert_lsn(), read after everything else; it ends a whole record, as a flush position need not
 	Recovered LSN  // master: where its last recovery or promotion ended
-	AtEnd     bool // the startup process waits for more after the last whole record of the local WAL; Received may be past that
+	AtEnd     bool // the startup process waits for more after the last whole record of the local WAL, read before Replayed; Received may be past that
 	Archive   bool // restore_command is set: an archive may feed it
 	Paused    bool // replay is paused
 
