@@ -113,6 +113,11 @@ func (f *Facts) control(text string) error {
 	if err != nil || len(raw) < 64 {
 		return fmt.Errorf("expected at least 64 bytes of global/pg_control in hexadecimal")
 	}
+	return f.readControl(raw)
+}
+
+// readControl is control of the bytes themselves, at least 64.
+func (f *Facts) readControl(raw []byte) error {
 	u32, u64 := binary.LittleEndian.Uint32, binary.LittleEndian.Uint64
 	version, state := u32(raw[8:]), u32(raw[16:])
 	if version < 900 || version > 3000 || int(state) >= len(states) {

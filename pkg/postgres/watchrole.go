@@ -133,7 +133,7 @@ func (s *Server) connectAsWatcher(ctx context.Context) (*pgconn.PgConn, error) {
 func noLogin(err error) bool {
 	var pg *pgconn.PgError
 	var exit *remote.ExitError
-	return wantsPassword(err) || errors.As(err, &pg) && pg.Code == "42501" || errors.As(err, &exit) && exit.Code == noEntry
+	return wantsPassword(err) || errors.Is(err, errNoEntry) || errors.As(err, &pg) && pg.Code == "42501" || errors.As(err, &exit) && exit.Code == noEntry
 }
 
 // WatcherHint is what would let the watcher's role in after an ErrNoLogin.

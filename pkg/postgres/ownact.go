@@ -1,0 +1,395 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pgctl/pgctl/pkg/remote"
+)
+
+// byService is the primary_conninfo of every server that a watcher keeps.
+const byService = "service=" + upstreamService
+
+// watchComment heads the file that makes a server start read-only.
+const watchComment = `# PostgreSQL starts read-only as long as this file is here. "pgctl watch" keeps it, beside a running master too, and takes it away for the moment
+# in which it starts this server as master. If this must be master without it, and every other server is known to be stopped: delete this file.
+`
+
+// place is the server as an act finds it.
+type place struct {
+	postmaster
+	major int
+	runs  bool
+}
+
+func (o *Own) place() (place, error) {
+	dir, err := o.dataDir()
+	if err != nil {
+		return place{}, err
+	}
+	if !isDir(dir) {
+		return place{}, fmt.Errorf("%s: %s is not there: its renewal has not come to its end", o.host.Name(), dir)
+	}
+	major, err := majorOf(dir)
+	if err != nil {
+		return place{}, err
+	}
+	pm, err := readPostmaster(dir)
+	return place{postmaster: pm, major: major, runs: pm.running()}, err
+}
+
+// put writes files of the data directory that are not as they shall be.
+func (o *Own) put(ctx context.Context, h place, files ...file) error {
+	return o.server.put(ctx, h.dataDir, func(int) []file { return files })
+}
+
+func (h place) auto(settings ...Setting) file {
+	return file{path: path.Join(h.dataDir, "postgresql.auto.conf"), settings: settings}
+}
+
+// following are the files by which the next start is a standby's of whom the service file names. The slot stays as it is; up to 11 that of a
+// server that was promoted is in recovery.done.
+func (o *Own) following(h place) ([]file, error) {
+	latest := []Setting{{"primary_conninfo", new(byService)}, {"recovery_target_timeline", new("latest")}}
+	signal := file{path: signalFile(h.dataDir, h.major), head: watchComment}
+	if h.major >= 12 {
+		return []file{h.auto(latest...), signal, {path: path.Join(h.dataDir, "recovery.signal"), gone: true}}, nil
+	}
+	signal.settings = append([]Setting{{"standby_mode", new("on")}}, latest...)
+	if !isFile(signal.path) {
+		done, err := readIfThere(path.Join(h.dataDir, "recovery.done"))
+		if err != nil {
+			return nil, err
+		}
+		if slot, ok := SettingOf(done, "primary_slot_name"); ok && slot != "" {
+			signal.settings = append(signal.settings, Setting{"primary_slot_name", &slot})
+		}
+	}
+	return []file{signal}, nil
+}
+
+// Freeze makes the server a standby that can receive from nobody: the service file has no section for its primary_conninfo, without which libpq refuses to
+// connect (fe-connect.c, parseServiceInfo: "definition of service not found"; an empty section would lead to the local socket), and its
+// receiver gets a SIGTERM. A standby whose primary_conninfo names a host is made to go by the service file: by a reload from 13 on, up to 12 by a restart, which
+// is read-only. Whether it is frozen is for the looks after it to say.
+func (o *Own) Freeze(ctx context.Context) error {
+	if err := o.writeService(ctx, nil, 0); err != nil {
+		return err
+	}
+	h, err := o.place()
+	if err != nil {
+		return err
+	}
+	if err := o.goByService(ctx, h); err != nil {
+		return err
+	}
+	h.endReceivers()
+	return nil
+}
+
+// Follow makes the server a standby of the upstream, for an epoch, running or not: the service file names it, and a running standby's receiver is ended
+// and its startup process woken, so that it comes back at once. Whether it streams is for the looks after it to say.
+func (o *Own) Follow(ctx context.Context, upstream ConnInfo, epoch int64) error {
+	if upstream["host"] == "" && upstream["hostaddr"] == "" {
+		return fmt.Errorf("%s: to follow nobody: its way to the master names no host", o.host.Name())
+	}
+	h, err := o.place()
+	if err != nil {
+		return err
+	}
+	files, err := o.following(h)
+	if err != nil {
+		return err
+	}
+	if !h.runs || isFile(signalFile(h.dataDir, h.major)) { // beside a running master the gate is for PutGate
+		if err := o.put(ctx, h, files...); err != nil {
+			return err
+		}
+	}
+	if err := o.goByService(ctx, h); err != nil {
+		return err
+	}
+	if err := o.writeService(ctx, upstream, epoch); err != nil {
+		return err
+	}
+	return o.reconnect(ctx)
+}
+
+// writeService writes the section of the service file, or takes it out.
+func (o *Own) writeService(ctx context.Context, upstream ConnInfo, epoch int64) error {
+	name, err := o.servicePath()
+	if err != nil {
+		return err
+	}
+	old, err := readIfThere(name)
+	if err != nil {
+		return err
+	}
+	data := withoutService(old, upstreamService)
+	if upstream != nil {
+		data = withService(old, upstreamService, upstream.Portable())
+		header := []byte("[" + upstreamService + "]\n")
+		data = bytes.Replace(data, header, append(header, epochComment+strconv.FormatInt(epoch, 10)+"\n"...), 1)
+	}
+	if bytes.Equal(old, data) {
+		return nil
+	}
+	_, err = remote.WriteFile(ctx, o.host, name, data, remote.WriteOptions{Mode: 0o600, Owner: o.server.owner()})
+	return err
+}
+
+// withoutService gives the text of a service file without the sections of that name; all other bytes stay.
+func withoutService(text []byte, name string) []byte {
+	var kept []byte
+	inside := false
+	for line := range bytes.Lines(text) {
+		if t := strings.TrimSpace(string(line)); strings.HasPrefix(t, "[") {
+			inside = t == "["+name+"]"
+		}
+		if !inside {
+			kept = append(kept, line...)
+		}
+	}
+	return kept
+}
+
+// goByService makes a running standby receive by the service file, and a stopped one at its next start, if it does so otherwise.
+func (o *Own) goByService(ctx context.Context, h place) error {
+	if h.major < 12 {
+		return o.goByServiceUpTo11(ctx, h)
+	}
+	if err := o.put(ctx, h, h.auto(Setting{"primary_conninfo", new(byService)})); err != nil || !h.runs {
+		return err
+	}
+	shown, err := o.do(ctx, "SELECT current_setting('primary_conninfo'), current_setting('recovery_target_timeline'), pg_is_in_recovery()")
+	switch {
+	case err != nil:
+		return err
+	case shown[0][2] != "t" || shown[0][0] == byService && shown[0][1] == "latest":
+		return nil
+	case h.major == 12 || shown[0][1] != "latest": // read at the start only
+		return o.restartReadOnly(ctx)
+	}
+	return o.reload(ctx, h, "primary_conninfo", byService)
+}
+
+// goByServiceUpTo11 is it where recovery.conf says so, which is read at the start only. What a server that runs has read is not shown, so
+// a file that is younger than it counts as not read.
+func (o *Own) goByServiceUpTo11(ctx context.Context, h place) error {
+	name := signalFile(h.dataDir, h.major)
+	if !isFile(name) {
+		return nil // a master, or nothing that would receive
+	}
+	files, err := o.following(h)
+	if err != nil {
+		return err
+	}
+	if err := o.put(ctx, h, files...); err != nil || !h.runs {
+		return err
+	}
+	if !modified(name).After(h.started.Add(time.Second)) {
+		return nil
+	}
+	if shown, err := o.do(ctx, "SELECT pg_is_in_recovery()"); err != nil || shown[0][0] != "t" {
+		return err
+	}
+	return o.restartReadOnly(ctx)
+}
+
+func (o *Own) restartReadOnly(ctx context.Context) error {
+	if err := o.Stop(ctx); err != nil {
+		return err
+	}
+	return o.StartReadOnly(ctx)
+}
+
+// reload has the postmaster read its configuration, and returns when a new session shows the value.
+func (o *Own) reload(ctx context.Context, h place, name, value string) error {
+	for tries := 0; ; tries++ {
+		if tries%20 == 0 {
+			if err := unix.Kill(h.pid, unix.SIGHUP); err != nil {
+				return fmt.Errorf("the postmaster %d: %w", h.pid, err)
+			}
+		}
+		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+			return fmt.Errorf("%s: %s does not become %q: %w", o.host.Name(), name, value, err)
+		}
+		if shown, err := o.do(ctx, "SELECT current_setting($1)", name); err == nil && shown[0][0] == value {
+			return nil
+		}
+	}
+}
+
+// receiverTitle is what a WAL receiver calls itself: up to 12 "wal receiver process", then "walreceiver", after cluster_name, and what it does. A
+// client's session has more words, as it begins with its user and database.
+var receiverTitle = regexp.MustCompile(`^postgres: (?:\S+: )?(?:walreceiver|wal receiver process)(?:\s+(?:streaming|restarting at|waiting for WAL to.*)\s*[0-9A-F/]*)?\s*$`)
+
+// startupTitle is that of the startup process.
+var startupTitle = regexp.MustCompile(`^postgres: (?:\S+: )?startup(?: process)?(?:\s+(?:recovering|waiting for|done).*)?\s*$`)
+
+func (pm postmaster) titled(title *regexp.Regexp) []int {
+	var pids []int
+	for _, c := range pm.children() {
+		if title.MatchString(c.title) {
+			pids = append(pids, c.pid)
+		}
+	}
+	return pids
+}
+
+// endReceivers ends the WAL receivers, by the process table: PostgreSQL need not answer, and refuses to do it itself (pg_terminate_backend).
+func (h place) endReceivers() []int {
+	if !h.runs {
+		return nil
+	}
+	pids := h.titled(receiverTitle)
+	for _, pid := range pids {
+		_ = unix.Kill(pid, unix.SIGTERM)
+	}
+	return pids
+}
+
+// reconnect ends the receiver, and wakes the startup process until there is another one: it would wait for wal_retrieve_retry_interval between two tries, and
+// a SIGHUP ends such a wait (source: StartupProcSigHupHandler). It gives up after two seconds, as the upstream may not be there.
+func (o *Own) reconnect(ctx context.Context) error {
+	h, err := o.place()
+	if err != nil || !h.runs {
+		return err
+	}
+	old := h.endReceivers()
+	for range 20 {
+		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+		now := h.titled(receiverTitle)
+		switch {
+		case slices.ContainsFunc(now, func(pid int) bool { return !slices.Contains(old, pid) }):
+			return nil
+		case len(now) > 0: // the old one has not ended yet
+			continue
+		}
+		for _, pid := range h.titled(startupTitle) {
+			_ = unix.Kill(pid, unix.SIGHUP)
+		}
+	}
+	return nil
+}
+
+// SetNames sets synchronous_standby_names: of a running server by ALTER SYSTEM and a reload, of another in postgresql.auto.conf. Whether it is
+// in effect is for the looks after it to say.
+func (o *Own) SetNames(ctx context.Context, names string) error {
+	return o.EnsureSettings(ctx, map[string]string{"synchronous_standby_names": names})
+}
+
+// settingName is what a setting may be called.
+var settingName = regexp.MustCompile(`^[a-z_][a-z0-9_.]*$`)
+
+// EnsureSettings gives settings these values in postgresql.auto.conf, where they have others, and has a running server read them. A dead watcher's statement is
+// ended by EndPredecessors.
+func (o *Own) EnsureSettings(ctx context.Context, settings map[string]string) error {
+	h, err := o.place()
+	if err != nil {
+		return err
+	}
+	conf, err := readIfThere(path.Join(h.dataDir, "postgresql.auto.conf"))
+	if err != nil {
+		return err
+	}
+	var differ []Setting
+	for name, value := range settings {
+		if !settingName.MatchString(name) {
+			return fmt.Errorf("%s: %q is not the name of a setting", o.host.Name(), name)
+		}
+		if has, ok := SettingOf(conf, name); !ok || has != value {
+			differ = append(differ, Setting{name, &value})
+		}
+	}
+	slices.SortFunc(differ, func(a, b Setting) int { return strings.Compare(a.Name, b.Name) })
+	if !h.runs {
+		return o.put(ctx, h, h.auto(differ...))
+	}
+	s, err := o.act(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	for _, d := range differ {
+		if err := s.Exec(ctx, "ALTER SYSTEM SET "+d.Name+" = "+literal(*d.Value)).Close(); err != nil {
+			return fmt.Errorf("%s: %s: %w", o.host.Name(), d.Name, err)
+		}
+	}
+	_, err = queryOn(ctx, s.PgConn, "SELECT pg_reload_conf()")
+	return err
+}
+
+// EndSender ends a walsender, and returns when it is gone. Another process of that number is left alone.
+func (o *Own) EndSender(ctx context.Context, pid int) error {
+	for {
+		rows, err := o.do(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_replication WHERE pid = $1::int", strconv.Itoa(pid))
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+			return fmt.Errorf("%s: the walsender %d does not end: %w", o.host.Name(), pid, err)
+		}
+	}
+}
+
+// ResumeReplay lets a paused replay go on.
+func (o *Own) ResumeReplay(ctx context.Context) error {
+	_, err := o.do(ctx, "SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery() AND pg_is_wal_replay_paused()")
+	return err
+}
+
+// Promote asks a standby to become master, after its replay was let go on: what pg_ctl promote does (pg_ctl.c, do_promote). Whether it has become it is
+// for the looks after it to say.
+func (o *Own) Promote(ctx context.Context) error {
+	h, err := o.place()
+	if err != nil {
+		return err
+	}
+	if !h.runs {
+		return fmt.Errorf("%s: PostgreSQL is not running in %s", o.host.Name(), h.dataDir)
+	}
+	rows, err := o.do(ctx, "SELECT pg_is_in_recovery()")
+	if err != nil || rows[0][0] != "t" {
+		return err // it is master
+	}
+	return o.server.Promote(ctx, h.dataDir)
+}
+
+// Checkpoint writes one. On a busy server that takes as long as its disk needs.
+func (o *Own) Checkpoint(ctx context.Context) error {
+	s, err := o.act(ctx, map[string]string{"statement_timeout": "0"})
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return s.Exec(ctx, "CHECKPOINT").Close()
+}
+
+// SetMember gives the data the name under which it counts. Names that are not this host's are refused.
+func (o *Own) SetMember(ctx context.Context, name string) error {
+	h, err := o.place()
+	if err != nil {
+		return err
+	}
+	if err := checkMember(name, o.host.Name()); err != nil {
+		return err
+	}
+	options := remote.WriteOptions{Mode: 0o600, Owner: o.server.owner()}
+	_, err = remote.WriteFile(ctx, o.host, path.Join(h.dataDir, memberFile), []byte(name+"\n"), options)
+	return err
+}
+
+var errNotMember = errors.New("not a name of this host")

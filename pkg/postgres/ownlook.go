@@ -1,0 +1,225 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+)
+
+// OwnSight is one look at the server.
+type OwnSight struct {
+	DataDir   string // "" there is none, or more than one: FilesErr
+	Missing   bool   // the data directory is not there, as a renewal of it has not come to its end
+	Major     int    // of the data: 9 for 9.3 to 9.6, else 10 and up
+	Port      int    // of the running server
+	SocketDir string
+	SystemID  uint64 // of pg_control; 0 not known
+
+	Running bool // the process of postmaster.pid is there, and is this data directory's
+	PID     int
+	Started time.Time // by its own word, in whole seconds
+	Frozen  bool      // the postmaster is stopped by a signal: it runs, and answers nobody
+	Orphans int       // processes of a server whose postmaster is gone; not counted while one runs
+	// CleanStop: pg_control says that it was shut down, or shut down in recovery. Of a server that runs it says nothing.
+	CleanStop bool
+	Gate      bool // standby.signal, or recovery.conf up to 11, is there: its next start is read-only
+
+	// HBAClosed: the block that keeps clients out heads pg_hba.conf, and the running server is known to have read it.
+	HBAClosed bool
+	// HBAStale: the running server may not have read pg_hba.conf as it is now. Where the block is not there it may still go by it: OpenClients ends that.
+	HBAStale bool
+	HBAErr   error // why the server is not known to go by pg_hba.conf, such as an error in a line of it
+
+	Member    string   // the name in pgctl.member; "" none, or another host's, as it came with a copy
+	Service   Upstream // what the service file says
+	ByService bool     // primary_conninfo in the files is service=pgctl_upstream
+	Direct    string   // the host in primary_conninfo where it is not
+	Slot      string   // primary_slot_name in the files
+	Archive   bool     // restore_command is set: by the files up to 11, from 12 on by SHOW where it answers
+	FilesErr  error    // what of the files could not be read; what it concerns is left zero
+
+	SQL      *OwnSQL // nil: it did not answer
+	SQLErr   error   // why
+	AskedAs  string  // the role
+	Fallback string  // why that is not the watcher's own; ""
+}
+
+// Upstream is whom the service file points at.
+type Upstream struct {
+	Host  string // "" nobody
+	Port  string // "" the default
+	Name  string // application_name
+	Epoch int64  // for which the watcher wrote it; 0 it did not
+}
+
+// Look looks at the files and the process table, and asks the running server in a new session. ctx bounds the question.
+func (o *Own) Look(ctx context.Context) OwnSight {
+	var s OwnSight
+	pm, h := o.lookFiles(&s)
+	if !s.Running {
+		s.HBAClosed = h.there
+		return s
+	}
+	session, role, instead, err := o.ask(ctx, o.name(), nil)
+	s.AskedAs, s.Fallback = role, instead
+	if err == nil {
+		s.SQL, err = o.askSQL(ctx, session)
+		session.close()
+	}
+	if err != nil {
+		s.SQL, s.SQLErr = nil, err
+		return s
+	}
+	if s.SQL.Recovery {
+		lookWAL(s.DataDir, s.SQL)
+	}
+	if command, ok := s.SQL.Settings["restore_command"]; ok {
+		s.Archive = command != ""
+	}
+	if name := s.SQL.Settings["hba_file"]; name != "" && name != h.path { // it knows best
+		o.mu.Lock()
+		o.hbaFile = name
+		o.mu.Unlock()
+		h, s.HBAErr = o.lookHBA(pm)
+	}
+	o.judgeHBA(ctx, &s, h)
+	return s
+}
+
+// judgeHBA says whether the block is in effect.
+func (o *Own) judgeHBA(ctx context.Context, s *OwnSight, h hbaSight) {
+	if s.HBAErr != nil {
+		return
+	}
+	s.HBAStale = !h.loadedAfter(s.SQL.loaded)
+	switch {
+	case !h.there:
+	case s.HBAStale:
+		s.HBAErr = errNotLoaded
+	default:
+		s.HBAErr = o.readWell(ctx, h)
+		s.HBAClosed = s.HBAErr == nil
+	}
+}
+
+// lookFiles reads what the files say.
+func (o *Own) lookFiles(s *OwnSight) (pm postmaster, h hbaSight) {
+	var errs []error
+	failed := func(err error) bool {
+		if err != nil {
+			errs = append(errs, err)
+		}
+		return err != nil
+	}
+	defer func() { s.FilesErr = errors.Join(errs...) }()
+	var err error
+	if s.DataDir, err = o.dataDir(); failed(err) {
+		return pm, h
+	}
+	if s.Missing = !isDir(s.DataDir); s.Missing {
+		return pm, h
+	}
+	s.Major, err = majorOf(s.DataDir)
+	failed(err)
+	pm, err = readPostmaster(s.DataDir)
+	failed(err)
+	if s.Running = pm.running(); s.Running {
+		s.PID, s.Started, s.Port, s.SocketDir = pm.pid, pm.started, pm.port, pm.socketDir
+		state := stat(pm.pid).state
+		s.Frozen = state == "T" || state == "t"
+	} else {
+		pm = postmaster{dataDir: s.DataDir}
+		s.Orphans = len(processes(s.DataDir))
+	}
+	control, err := readControl(s.DataDir)
+	if !failed(err) {
+		s.SystemID = control.SystemID
+		s.CleanStop = !s.Running && (control.State == "shut down" || control.State == "shut down in recovery")
+	}
+	if s.Major > 0 {
+		s.Gate = isFile(signalFile(s.DataDir, s.Major))
+		failed(o.lookFollowing(s))
+	}
+	if h, s.HBAErr = o.lookHBA(pm); !s.Running {
+		failed(s.HBAErr)
+	}
+	member, err := readIfThere(path.Join(s.DataDir, memberFile))
+	failed(err)
+	if name := strings.TrimSpace(string(member)); cluster.IsMember(name, o.host.Name()) {
+		s.Member = name
+	}
+	return pm, h
+}
+
+// memberFile holds the name under which the data counts. A copy of the data brings it along, and it is another host's there.
+const memberFile = "pgctl.member"
+
+// lookFollowing reads whom the server is to follow.
+func (o *Own) lookFollowing(s *OwnSight) error {
+	files := configFiles(s.DataDir)
+	if s.Major < 12 {
+		files = []string{signalFile(s.DataDir, s.Major)}
+		if !s.Gate {
+			files = []string{path.Join(s.DataDir, "recovery.done")}
+		}
+	}
+	conninfo, restore := "", ""
+	for _, name := range files {
+		data, err := readIfThere(name)
+		if err != nil {
+			return err
+		}
+		for setting, into := range map[string]*string{"primary_conninfo": &conninfo, "primary_slot_name": &s.Slot, "restore_command": &restore} {
+			if value, ok := SettingOf(data, setting); ok {
+				*into = value
+			}
+		}
+	}
+	s.Archive = restore != ""
+	name, err := o.servicePath()
+	if err != nil {
+		return err
+	}
+	text, err := readIfThere(name)
+	if err != nil {
+		return err
+	}
+	s.Service = upstreamIn(text)
+	c, err := ParseConnInfo(conninfo)
+	if err != nil {
+		s.Direct = "?"
+		return err
+	}
+	if s.ByService = c["service"] == upstreamService; !s.ByService {
+		s.Direct = c["host"]
+	}
+	return nil
+}
+
+// epochComment precedes, in the section of the service file, the epoch for which it was written. libpq passes over lines that begin so.
+const epochComment = "# pgctl.epoch="
+
+// upstreamIn reads the section of a service file.
+func upstreamIn(text []byte) Upstream {
+	c := serviceOf(text, upstreamService)
+	u := Upstream{Host: c["host"], Port: c["port"], Name: c["application_name"]}
+	if u.Host == "" {
+		u.Host = c["hostaddr"]
+	}
+	inside := false
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "[") {
+			inside = line == "["+upstreamService+"]"
+		}
+		if value, ok := strings.CutPrefix(line, epochComment); ok && inside {
+			u.Epoch, _ = strconv.ParseInt(value, 10, 64)
+		}
+	}
+	return u
+}

@@ -1,0 +1,233 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+)
+
+// Stop stops the server at once, without a last checkpoint, and kills what is left of it after five seconds (Server.Fence). No process of it is left then.
+func (o *Own) Stop(ctx context.Context) error {
+	dir, err := o.dataDir()
+	if err != nil {
+		return err
+	}
+	if err := o.server.Fence(ctx, dir); err != nil { // perhaps no process could be started
+		return errors.Join(err, o.Kill(ctx))
+	}
+	return nil
+}
+
+// Kill kills every process of the server, those too that are stopped by a signal, and returns when none is left: one that waits for its disk ends when that
+// answers. It starts no process.
+func (o *Own) Kill(ctx context.Context) error {
+	dir, err := o.dataDir()
+	if err != nil {
+		return err
+	}
+	pm, err := readPostmaster(dir)
+	if err != nil {
+		return err
+	}
+	if pm.running() { // first, as it would start them again
+		_ = unix.Kill(pm.pid, unix.SIGKILL)
+	}
+	for {
+		left := processes(dir)
+		for _, pid := range left {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+		if len(left) == 0 {
+			return nil
+		}
+		if err := sleep(ctx, 20*time.Millisecond); err != nil {
+			return fmt.Errorf("%s: PostgreSQL in %s cannot be killed: processes %v: %w", o.host.Name(), dir, left, err)
+		}
+	}
+}
+
+// StartReadOnly starts the server as a standby of whom the service file names, which it does not change, and closed: its names match nobody, and it does
+// not start again by itself after a crash. It returns when the server answers. One that is up as a standby already is left as it is.
+func (o *Own) StartReadOnly(ctx context.Context) error {
+	h, err := o.place()
+	if err != nil {
+		return err
+	}
+	if h.runs {
+		return o.isReadOnly(ctx)
+	}
+	files, err := o.following(h)
+	if err != nil {
+		return err
+	}
+	files = append(files, h.auto(Setting{"synchronous_standby_names", new(cluster.ClosedNames)}, Setting{"restart_after_crash", new("off")}))
+	if err := o.putAll(ctx, h, files); err != nil {
+		return err
+	}
+	if err := o.startClean(ctx, h); err != nil {
+		return err
+	}
+	return o.await(ctx, h.dataDir, func(pm postmaster) bool {
+		return pm.status == "standby" || pm.status == "ready" && o.isReadOnly(ctx) == nil
+	})
+}
+
+// putAll writes files one after the other: two of them may be parts of one.
+func (o *Own) putAll(ctx context.Context, h place, files []file) error {
+	for _, f := range files {
+		if err := o.put(ctx, h, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isReadOnly asks the server that runs.
+func (o *Own) isReadOnly(ctx context.Context) error {
+	rows, err := o.do(ctx, "SELECT pg_is_in_recovery()")
+	if err == nil && rows[0][0] != "t" {
+		err = fmt.Errorf("%s: it runs as master", o.host.Name())
+	}
+	return err
+}
+
+// startClean starts the server after what an earlier one left.
+func (o *Own) startClean(ctx context.Context, h place) error {
+	if len(processes(h.dataDir)) > 0 {
+		if err := o.Kill(ctx); err != nil {
+			return err
+		}
+	}
+	return o.start(ctx, h.dataDir)
+}
+
+// startLimit is how long the service manager may take until there is a process, in steps of await.
+const startLimit = 10 * time.Second
+
+// await waits until the server that was just started is as done says. It ends when the process is gone.
+func (o *Own) await(ctx context.Context, dir string, done func(postmaster) bool) error {
+	const step = 20 * time.Millisecond
+	seen := false
+	for waited := time.Duration(0); ; waited += step {
+		pm, err := readPostmaster(dir)
+		switch runs := err == nil && pm.running(); {
+		case runs && done(pm):
+			return nil
+		case runs:
+			seen = true
+		case seen:
+			return o.diedOf(ctx, dir, "PostgreSQL has ended")
+		case waited > startLimit:
+			return o.diedOf(ctx, dir, "PostgreSQL was not started")
+		}
+		if err := sleep(ctx, step); err != nil {
+			return o.diedOf(ctx, dir, "PostgreSQL has not come up: "+err.Error())
+		}
+	}
+}
+
+// diedOf says why a start came to nothing, by PostgreSQL's log.
+func (o *Own) diedOf(ctx context.Context, dir, what string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if words := o.server.LastWords(ctx, dir); words != "" {
+		what += ": " + strings.Join(strings.Split(words, "\n"), " / ")
+	}
+	return fmt.Errorf("%s: %s", o.host.Name(), what)
+}
+
+// StartMaster starts the server as master, closed to clients: it is stopped first if it runs, pg_hba.conf keeps clients out, and the gate is away until the
+// startup process has read the files; then it is there again, whatever came of it. It does not wait for the end of a crash's recovery.
+func (o *Own) StartMaster(ctx context.Context) (err error) {
+	if err := o.Stop(ctx); err != nil {
+		return err
+	}
+	h, err := o.place()
+	if err != nil {
+		return err
+	}
+	if _, err := o.writeGate(ctx, true); err != nil {
+		return err
+	}
+	if err := o.put(ctx, h, h.auto(Setting{"restart_after_crash", new("off")})); err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), gateLimit)
+		defer cancel()
+		err = errors.Join(err, o.putGate(ctx, h))
+	}()
+	for _, name := range []string{signalFile(h.dataDir, h.major), path.Join(h.dataDir, "recovery.signal")} {
+		if err := remove(name); err != nil {
+			return err
+		}
+	}
+	if err := o.start(ctx, h.dataDir); err != nil {
+		return err
+	}
+	return o.await(ctx, h.dataDir, hasReadFiles)
+}
+
+// gateLimit bounds the writing of the gate, when whoever asked does not wait any more.
+const gateLimit = 10 * time.Second
+
+// hasReadFiles tells whether the startup process has looked for the file that makes a standby: it does so before it reads WAL (source: StartupXLOG,
+// readRecoverySignalFile, up to 11 readRecoveryCommandFile). After that the file is not looked at any more.
+func hasReadFiles(pm postmaster) bool {
+	if pm.status == "ready" || pm.status == "standby" {
+		return true
+	}
+	return slices.ContainsFunc(pm.children(), func(c child) bool {
+		return startupTitle.MatchString(c.title) && strings.Contains(c.title, " recovering ")
+	})
+}
+
+// remove removes a file for good.
+func remove(name string) error {
+	if err := os.Remove(name); errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	dir, err := os.Open(path.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
+
+// PutGate makes the next start of the server read-only and of nobody: the file is there, beside a running master too, and the service file names no upstream (M9).
+func (o *Own) PutGate(ctx context.Context) error {
+	h, err := o.place()
+	if err != nil {
+		return err
+	}
+	return o.putGate(ctx, h)
+}
+
+func (o *Own) putGate(ctx context.Context, h place) error {
+	files, err := o.following(h)
+	if err != nil {
+		return err
+	}
+	return errors.Join(o.putAll(ctx, h, files), o.writeService(ctx, nil, 0))
+}
+
+// modified is when a file was written last; the zero time where there is none.
+func modified(name string) time.Time {
+	info, err := os.Stat(name)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
