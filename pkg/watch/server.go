@@ -13,9 +13,6 @@ import (
 // lookLimit ends a look at PostgreSQL; what its files and the process table say is known before.
 const lookLimit = 2 * time.Second
 
-// lasting is how long a start must have lasted to count as a success.
-const lasting = 10 * time.Second
-
 // server is this host's own PostgreSQL: what is seen of it, and what has to be remembered to give that an age. All but the
 // commits is the loop's.
 type server struct {
@@ -90,7 +87,7 @@ func (s *server) facts(seen postgres.OwnSight, v view) *cluster.Facts {
 	if seen.SQL == nil {
 		f.Silent = v.now - m.Answered
 	}
-	f.Starts = m.Starts
+	f.Starts, f.StartAge = m.Starts, v.now-m.StartedAt
 	s.ages(f, seen, v)
 	return f
 }
@@ -130,7 +127,7 @@ func (s *server) ages(f *cluster.Facts, seen postgres.OwnSight, v view) {
 // answered takes what PostgreSQL itself says.
 func (s *server) answered(f *cluster.Facts, q *postgres.OwnSQL, v view) {
 	m := s.memory
-	if m.Starts > 0 && v.now-m.StartedAt > lasting {
+	if m.Starts > 0 && v.now-m.StartedAt > cluster.StartLasts {
 		m.Starts = 0
 	}
 	if life := s.last.Life(); life != m.Postmaster {
@@ -217,7 +214,7 @@ func (s *server) stalls(f *cluster.Facts, v view) {
 			s.flushAt[member.Host] = v.now
 		}
 		s.flush[member.Host] = best
-		f.Stalls = append(f.Stalls, cluster.Stall{Member: member.Name, For: v.now - s.flushAt[member.Host]})
+		f.Stalls = append(f.Stalls, cluster.Stall{Member: member.Name, For: min(v.now-s.flushAt[member.Host], time.Since(s.last.Started))})
 	}
 }
 
