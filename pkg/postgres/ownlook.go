@@ -77,7 +77,7 @@ func (o *Own) Look(ctx context.Context) OwnSight {
 		s.HBAClosed = h.there
 		return s
 	}
-	session, role, instead, err := o.ask(ctx, o.name(), nil)
+	session, role, instead, err := o.ask(ctx, o.Name(), nil)
 	s.AskedAs, s.Fallback = role, instead
 	if err == nil {
 		s.SQL, err = o.askSQL(ctx, session)

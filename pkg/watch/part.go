@@ -258,8 +258,11 @@ func (w *watcher) reconcile(ctx context.Context, state *cluster.State, now time.
 	w.directory.resolve(p.Servers, now)
 	if w.server != nil {
 		w.prepare(ctx, state, p)
-		w.begin(ctx, cluster.Reconcile(state, w.facts, &sight, p))
-		w.server.commits(ctx, w.facts)
+		w.begin(ctx, w.allowed(cluster.Reconcile(state, w.facts, &sight, p)))
+		if !p.Inactive && !w.server.ending {
+			w.server.commits(ctx, w.facts)
+			w.server.seeWait(ctx, w.facts)
+		}
 	}
 	if w.pool != nil {
 		w.pool.look(ctx, now, slices.Contains(state.Pools, w.name), w.again)
@@ -268,6 +271,17 @@ func (w *watcher) reconcile(ctx context.Context, state *cluster.State, now time.
 		}
 		w.begin(ctx, cluster.ReconcilePool(state, w.pool.facts(), p))
 	}
+}
+
+// allowed leaves out what has to wait until nothing of an earlier watcher is at work on the server. A server that does not run has no sessions.
+func (w *watcher) allowed(actions []cluster.Action) []cluster.Action {
+	if !w.facts.Running {
+		w.server.ending = false
+	}
+	if !w.server.ending {
+		return actions
+	}
+	return slices.DeleteFunc(actions, func(a cluster.Action) bool { return !urgent[a.Do] })
 }
 
 // decide is the executor's.

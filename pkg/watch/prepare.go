@@ -29,7 +29,7 @@ func (w *watcher) loginPath() string { return filepath.Join(w.StateDir, "replica
 // prepare brings about what the decisions take for granted: the data here has a name, the login for replication is known, PostgreSQL has the
 // settings, the master has the slots that its standbys use. Each is tried in the background, now and then, until it is so.
 func (w *watcher) prepare(ctx context.Context, s *cluster.State, p *cluster.Policy) {
-	if p.Inactive || w.working[lanePrepare] != nil {
+	if p.Inactive || w.working[lanePrepare] != nil || w.working[laneServer] != nil && w.working[laneServer].actions[0].Do == cluster.DoRenew {
 		return
 	}
 	seen, f := w.server.last, w.facts
@@ -37,6 +37,12 @@ func (w *watcher) prepare(ctx context.Context, s *cluster.State, p *cluster.Poli
 	what := ""
 	switch {
 	case seen.Missing || seen.FilesErr != nil:
+	case w.server.ending && seen.SQL != nil:
+		what, do = "end what an earlier watcher left at work", func(ctx context.Context) error {
+			err := w.server.own.EndPredecessors(ctx)
+			w.post(func() { w.server.ending = w.server.ending && err != nil })
+			return err
+		}
 	case w.directory.loginNow() == nil && w.due("login"):
 		what, do = "learn how a standby logs in", w.learnLogin
 	case seen.Member == "" && seen.SystemID != 0:
