@@ -136,7 +136,7 @@ const (
 // PoolFacts is a pool as its watcher sees it.
 type PoolFacts struct {
 	Host    string
-	Backend string // server that the running pgpool writes to
+	Backend string // server that the running pgpool writes to; "?" not exactly one; "" not known
 }
 
 // Heard is a report and when it came, on the clock of the hearer.

@@ -74,7 +74,7 @@ func (w *watcher) begin(ctx context.Context, actions []cluster.Action) {
 	}
 	for l, list := range byLane {
 		running := w.working[l]
-		if running != nil && (!urgent[list[0].Do] || urgent[running.actions[0].Do]) {
+		if running != nil && !instead(list[0], running.actions[0]) {
 			continue
 		}
 		if running != nil {
@@ -85,6 +85,12 @@ func (w *watcher) begin(ctx context.Context, actions []cluster.Action) {
 		w.working[l] = now
 		go w.perform(ctx, l, now)
 	}
+}
+
+// instead tells whether an action is begun although another one is at work in its lane: a stop is, and a pool that was on its way to a master that is
+// none any more.
+func instead(a, running cluster.Action) bool {
+	return urgent[a.Do] && !urgent[running.Do] || a.Do == cluster.DoPointPool && a.Host != running.Host
 }
 
 // perform does the actions of a lane one after the other. The first that fails ends it: what is next is decided anew.

@@ -53,7 +53,7 @@ func (w *watcher) take(section *nodes.Watcher, hosts []consensus.Host) error {
 	}
 	if slices.ContainsFunc(section.Nodes, func(n nodes.WatchedNode) bool { return slices.Contains(n.Pools, self.Name) }) && w.pool == nil {
 		w.pool = &pool{host: self.Name, pools: &failover.Pools{
-			Hosts: func(string) remote.Host { return w.Local }, Settings: w.PGPool, Timeout: 5 * time.Second, Stamp: w.Now().UTC().Format("20060102T150405Z"),
+			Hosts: func(string) remote.Host { return w.Local }, Settings: w.PGPool, Timeout: poolLimit, Stamp: w.Now().UTC().Format("20060102T150405Z"),
 			Warn: func(_, message string) { w.Log.Warn("pool", "problem", message) },
 		}}
 	}
