@@ -260,6 +260,7 @@ func (w *watcher) reconcile(ctx context.Context, state *cluster.State, now time.
 		w.prepare(ctx, state, p)
 		w.begin(ctx, w.allowed(cluster.Reconcile(state, w.facts, &sight, p)))
 		if !p.Inactive && !w.server.ending {
+			w.nudge(state)
 			w.server.commits(ctx, w.facts)
 			w.server.seeWait(ctx, w.facts)
 		}

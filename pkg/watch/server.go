@@ -39,6 +39,7 @@ type server struct {
 	canary  committer
 	write   committer
 	waits   committer // that looks for a commit that waits
+	nudged  bool      // it was made to ask its master again a moment ago
 	ending  bool      // sessions of an earlier watcher may be there still
 }
 

@@ -91,6 +91,8 @@ type watcher struct {
 	joining  bool // a change of the members is under way
 	asking   bool // for the lease
 	working  map[lane]*work
+	hurried  time.Duration            // since when something is under way; 0 nothing is
+	attended int                      // the postmaster whose end is waited for; 0 none
 	tried    map[string]time.Duration // when something was tried last, by what
 	probes   *probes
 	target   atomic.Pointer[failover.PoolTarget]
@@ -220,12 +222,14 @@ func (w *watcher) round(ctx context.Context, l look) {
 	w.memory.learn(state, now)
 	if w.server != nil {
 		w.facts = w.seen(l, state, now)
+		w.attend(l.sight.PID)
 	}
 	if w.quorum != nil {
 		w.report(now)
 		w.lease(ctx, state, now)
 		w.reconcile(ctx, state, now)
 		w.decide(ctx, state, now)
+		w.hurry(state)
 	}
 	w.publish()
 	w.keepMemory()
