@@ -40,12 +40,14 @@ type State struct {
 	Pools   []string `json:"pools"`  // still to be pointed at the master
 	Members []Member `json:"members"`
 
-	Before      []string     `json:"before,omitempty"` // masters that may have had clients when this epoch began (hadClients); none: not known, it was formed or adopted
-	Former      []string     `json:"former,omitempty"` // old masters that have not rejoined; they are Registered anew when they do
-	Quarantined []Quarantine `json:"quarantined,omitempty"`
-	Paused      *Pause       `json:"paused,omitempty"`
-	Halted      string       `json:"halted,omitempty"` // why nothing is done by itself until an operator adopts; ""
-	History     []Record     `json:"history,omitempty"`
+	Before []string `json:"before,omitempty"` // masters that may have had clients when this epoch began (hadClients); none: not known, it was formed or adopted
+	// Quiet is for how long nobody can have confirmed an old master when this one was elected: that much of the hand-over is over already.
+	Quiet       time.Duration `json:"quiet,omitempty"`
+	Former      []string      `json:"former,omitempty"` // old masters that have not rejoined; they are Registered anew when they do
+	Quarantined []Quarantine  `json:"quarantined,omitempty"`
+	Paused      *Pause        `json:"paused,omitempty"`
+	Halted      string        `json:"halted,omitempty"` // why nothing is done by itself until an operator adopts; ""
+	History     []Record      `json:"history,omitempty"`
 }
 
 // Election is the record of an election that has begun (M4). It lasts until an epoch serves, through as many attempts as that takes.

@@ -146,6 +146,9 @@ func (w *watcher) report(now time.Duration) {
 		Host: w.name, Seq: w.memory.Seq, Features: cluster.Features, Epoch: w.memory.Epoch, Phase: w.memory.Phase,
 		EpochAge: now - w.memory.EpochAt, PhaseAge: now - w.memory.PhaseAt, Facts: w.facts, Probes: w.probed(now),
 	}
+	if w.memory.Master != "" {
+		r.MasterAge = now - w.memory.MasterAt
+	}
 	if w.pool != nil {
 		r.Pool = w.pool.facts()
 	}
@@ -292,6 +295,7 @@ func (w *watcher) decide(ctx context.Context, state *cluster.State, now time.Dur
 		return
 	}
 	p, sight := w.policy(), w.sight(now)
+	sight.Confirmed = w.quorum.unconfirmed(sight.Now)
 	for _, d := range w.letters {
 		p.Inactive = p.Inactive || d.Inactive
 	}
