@@ -220,7 +220,8 @@ func (o *Own) putGate(ctx context.Context, h place) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(o.putAll(ctx, h, files), o.writeService(ctx, nil, 0))
+	_, err = o.writeService(ctx, nil, 0)
+	return errors.Join(o.putAll(ctx, h, files), err)
 }
 
 // modified is when a file was written last; the zero time where there is none.
