@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"pkg/failover":              {"pkg/cluster", "pkg/plan", "pkg/observe", "pkg/postgres", "pkg/pgpool", "pkg/service", "pkg/remote", "pkg/nodes"},
 	"pkg/consensus":             {},
 	"pkg/deploy":                {"pkg/plan", "pkg/nodes", "pkg/cluster", "pkg/remote", "pkg/postgres"},
-	"pkg/watch":                 {"pkg/nodes", "pkg/cluster", "pkg/remote", "pkg/postgres"},
+	"pkg/watch":                 {"pkg/nodes", "pkg/cluster", "pkg/remote", "pkg/postgres", "pkg/pgpool", "pkg/failover", "pkg/consensus"},
 	"cmd/pgctl":                 {"pkg/nodes", "pkg/cluster", "pkg/remote", "pkg/observe", "pkg/postgres", "pkg/pgpool", "pkg/plan", "pkg/failover", "pkg/deploy", "pkg/watch"},
 	"internal/lab":              {},
 	"internal/sim":              {"pkg/cluster", "pkg/nodes"},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pgctl/pgctl/pkg/pgpool"
 	"github.com/pgctl/pgctl/pkg/postgres"
 	"github.com/pgctl/pgctl/pkg/remote"
 	"github.com/pgctl/pgctl/pkg/watch"
@@ -24,14 +25,15 @@ func newWatchCmd(a *app) *cobra.Command {
 	var serverYAML string
 	cmd := &cobra.Command{
 		Use:   "watch",
-		Short: "Watch this node, in the foreground, and report",
-		Long: `watch runs on a node, as supervisor's program pg_watcher (pgctl deploy puts it there). Every
-second it asks this host's own PostgreSQL, if server.yaml names one here, and writes
-/var/run/pg_watcher.PGMonitor and /var/run/pg_watcher.PGNode, in JSON. A changed server.yaml is
-taken without a restart; a broken one is refused, and the one before stays in force.
+		Short: "Watch this node and keep the region available, in the foreground",
+		Long: `watch runs on a node, as supervisor's program pg_watcher (pgctl deploy puts it there). The
+watchers of all servers and arbiters form a quorum, over one TCP port (5480) with mutual TLS. Every
+second each asks its own PostgreSQL, tells all others, and does for its own server what the quorum
+has decided; the one that leads, the executor, decides for the region (docs/safety.md).
 
-This version watches and reports. It does not fail over, and says so in PGMonitor's status when
-the configuration asks for it (inactive_failover: 0).
+With inactive_failover: 1 in server.yaml it watches and reports, and touches nothing. A changed
+server.yaml is taken without a restart; a broken one is refused, and the one before stays in force.
+What it sees is in /var/run/pg_watcher.PGMonitor and /var/run/pg_watcher.PGNode, in JSON.
 
 SIGTERM and Ctrl-C end it.`,
 		Example: "  pgctl watch\n  pgctl watch --server-yaml /tmp/server.yaml",
@@ -63,9 +65,11 @@ func (a *app) watch(ctx context.Context, serverYAML string) error {
 	defer pool.Close()
 	pg := cfg.Postgres
 	return watch.Run(ctx, watch.Options{
-		Host: host, Local: pool.Host(host), ServerYAML: serverYAML, RunDir: watch.RunDir,
-		Postgres: postgres.Settings{DataDir: pg.DataDir, Port: pg.Port, OSUser: pg.OSUser, User: pg.User, DBName: pg.DBName, Service: pg.Service},
-		Version:  version, Binary: binary, Settings: settings, Now: a.now,
+		Host: host, Local: pool.Host(host), ServerYAML: serverYAML,
+		RunDir: watch.RunDir, StateDir: watch.StateDir, MemoryPath: watch.MemoryPath, TLSDir: watch.TLSDir, Listen: cfg.Watch.Listen,
+		Postgres:    postgres.Settings{DataDir: pg.DataDir, Port: pg.Port, OSUser: pg.OSUser, User: pg.User, DBName: pg.DBName, BinDir: pg.BinDir, Service: pg.Service},
+		Replication: cfg.Replication, PGPool: pgpool.Settings{Conf: cfg.Pgpool.Conf, Service: cfg.Pgpool.Service, User: cfg.Pgpool.User, DBName: cfg.Pgpool.DBName},
+		Version: version, Binary: binary, Settings: settings, Now: a.now,
 		Log: slog.New(slog.NewTextHandler(a.err, nil)),
 	})
 }

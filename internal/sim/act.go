@@ -65,13 +65,13 @@ func (w *world) performPower(i int, a cluster.Action) {
 			p.stop()
 		}
 	case cluster.DoStartReadOnly:
-		h.w.starts++
+		h.w.starts, h.w.triedAt = h.w.starts+1, h.clock
 		if !p.up && w.now >= p.hung {
 			p.gate, p.conf, p.broken, h.rogue = true, w.parsed(cluster.ClosedNames), false, false
 			w.start(h)
 		}
 	case cluster.DoStartMaster:
-		h.w.starts++
+		h.w.starts, h.w.triedAt = h.w.starts+1, h.clock
 		if w.now >= p.hung {
 			p.stop()
 			if w.m != CrashPassesGate {

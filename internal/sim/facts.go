@@ -17,7 +17,7 @@ func (w *world) facts(i int) *cluster.Facts {
 		return &f
 	}
 	f := &cluster.Facts{
-		Host: h.name, Name: h.incarnation, System: 42, Running: p.up, Stopped: p.stopped, Starts: x.starts, Gate: p.gate,
+		Host: h.name, Name: h.incarnation, System: 42, Running: p.up, Stopped: p.stopped, Starts: x.starts, StartAge: h.clock - x.triedAt, Gate: p.gate,
 		FrozenFor: h.frozenFor, MasterFile: h.masterFile, Saved: p.saved,
 	}
 	f.Upstream.File, f.Upstream.FileEpoch = w.nameOf(p.service), h.serviceEpoch
@@ -56,7 +56,7 @@ func (w *world) nameOf(i int) string {
 func (w *world) asked(i int, f *cluster.Facts) {
 	h := &w.hosts[i]
 	x, p := &h.w, h.pg
-	if x.starts > 0 && w.now > p.startedAt+10*time.Second {
+	if x.starts > 0 && w.now > p.startedAt+cluster.StartLasts {
 		x.starts = 0
 	}
 	f.Recovery, f.Timeline, f.Rows, f.Clients = p.recovery, cluster.Timeline(p.timeline()), p.rows, p.openHBA
@@ -147,7 +147,7 @@ func (w *world) stalls(i int, f *cluster.Facts) {
 		}
 		x.flush[j] = best
 		if m := x.state.MemberOf(w.hosts[j].name); m != "" {
-			f.Stalls = append(f.Stalls, cluster.Stall{Member: m, For: h.clock - x.flushAt[j]})
+			f.Stalls = append(f.Stalls, cluster.Stall{Member: m, For: min(h.clock-x.flushAt[j], w.now-p.startedAt)})
 		}
 	}
 }

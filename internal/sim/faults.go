@@ -70,6 +70,7 @@ const (
 	oldDisk
 	takeover
 	slowReceiver
+	cannotStart
 	kinds
 )
 
@@ -124,6 +125,7 @@ var kindNames = [kinds]string{
 	"PostgreSQL restart", "partition", "one-way cut", "lossy network", "walsender not scheduled", "checkpointer busy", "receiver stalls",
 	"replay held up", "replay paused", "impostor walsender", "long statement", "promoted by hand", "stopped by hand", "syntax error in postgresql.conf",
 	"probes that lie", "old disk put back", "failover by hand, without the quorum", "receiver is slow",
+	"PostgreSQL crashes and does not start",
 }
 
 // inject lets the faults begin that are due, and ends all at the heal.
@@ -242,6 +244,9 @@ func (w *world) beginPG(e event, until time.Duration) {
 				w.start(h)
 			}
 		}
+	case cannotStart:
+		p.stop()
+		p.noStart = until
 	case pgStop:
 		p.sigstop = until
 	case pgHung:
@@ -269,6 +274,16 @@ func (w *world) beginPG(e event, until time.Duration) {
 		p.replayStop = until
 	case pauseReplay:
 		p.replayOff = p.recovery
+	default:
+		w.beginHand(e, until)
+	}
+}
+
+// beginHand is the first moment of what comes from somebody else: clients, strangers, an operator.
+func (w *world) beginHand(e event, until time.Duration) {
+	h := &w.hosts[e.host]
+	p := h.pg
+	switch e.kind {
 	case impostor:
 		if s := w.oracle.truth.state; len(s.Members) > 0 {
 			w.ends = append(w.ends, ending{until, impostor, e.host, s.Members[e.arg%len(s.Members)].Name})

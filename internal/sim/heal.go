@@ -76,7 +76,7 @@ func (w *world) heal() {
 			continue
 		}
 		p := h.pg
-		p.sigstop, p.hung, p.full, p.replayStop, p.stallRecv, p.slowRecv, p.stuckCkpt = 0, 0, 0, 0, 0, 0, 0
+		p.sigstop, p.hung, p.full, p.noStart, p.dies, p.replayStop, p.stallRecv, p.slowRecv, p.stuckCkpt = 0, 0, 0, 0, 0, 0, 0, 0, 0
 		p.senders = slices.DeleteFunc(p.senders, func(s *sender) bool { return s.host < 0 })
 		for _, s := range p.senders {
 			s.stuck = 0

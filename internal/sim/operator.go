@@ -17,7 +17,6 @@ func (w *world) operate() {
 	}
 	for i := range w.topo.Servers {
 		h := &w.hosts[i]
-		h.w.starts = 0
 		h.pg.replayOff = false
 		if h.pg.stopped || !h.pg.up && s.Phase == cluster.Unformed {
 			h.pg.stopped = false

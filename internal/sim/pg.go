@@ -69,6 +69,8 @@ type pg struct {
 
 	doomed              bool          // SIGKILL was sent
 	sigstop, hung, full time.Duration // until then
+	noStart             time.Duration // until then it does not start, or dies soon after
+	dies                time.Duration // 0 not
 	old                 *names        // version 10: a long statement's backend has this
 	oldEnds             time.Duration
 	oldFrom             time.Duration // when the long statement began
@@ -116,6 +118,12 @@ func (p *pg) append(r rec) {
 // start brings up the postmaster. Without the gate it is a master, whoever starts it.
 func (w *world) start(h *host) {
 	p := h.pg
+	if w.now < p.noStart {
+		if w.rng.one(2) {
+			return
+		}
+		p.dies = w.now + w.rng.between(0, 3*time.Second) // it answers, and crashes
+	}
 	p.up, p.stopped, p.recovery, p.startedAt = true, false, p.gate, w.now
 	p.openHBA, p.run, p.ckptRun, p.waits = p.hba, p.conf, p.conf, p.conf.k > 0
 	p.ckptDue, p.stuckCkpt, p.sigstop, p.replayStop, p.replayOff = never, 0, 0, 0, false
@@ -150,6 +158,18 @@ func (p *pg) stop() {
 	p.up, p.senders, p.waiters, p.receiver, p.streaming = false, nil, nil, -1, false
 }
 
+// end is what comes of a SIGKILL, and of a start that was no success.
+func (p *pg) end(now time.Duration) {
+	if p.doomed && now >= p.hung {
+		p.doomed = false
+		p.stop()
+	}
+	if p.dies != 0 && now >= p.dies {
+		p.dies = 0
+		p.stop()
+	}
+}
+
 // reload is SIGHUP: the postmaster reads the file, and each process when it comes to it. Some take long.
 func (w *world) reload(p *pg) {
 	if !p.up {
@@ -180,10 +200,7 @@ func (w *world) slow() time.Duration {
 // tickPG runs a PostgreSQL's own processes: reloads that are read, replay.
 func (w *world) tickPG(h *host) {
 	p := h.pg
-	if p.doomed && w.now >= p.hung {
-		p.doomed = false
-		p.stop()
-	}
+	p.end(w.now)
 	if !p.works(w.now) {
 		return
 	}

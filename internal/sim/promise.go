@@ -13,7 +13,7 @@ import (
 // promise replaces the faults of a schedule.
 func (w *world) promise() {
 	at := w.rng.between(beginAt+4*time.Second, 30*time.Second)
-	kind := []int{hostCrash, pgHung, pgStop, partition}[w.rng.n(4)]
+	kind := []int{hostCrash, pgHung, pgStop, partition, cannotStart}[w.rng.n(5)]
 	w.f = faults{slowReload: 1 << 40}
 	w.p.AntiFlap = 0
 	w.policies = nil

@@ -58,11 +58,12 @@ type watcher struct {
 	last       *cluster.Facts
 	answered   time.Duration
 
-	acts   []cluster.Action
-	actDue time.Duration
-	told   time.Duration // the executor's message to promote itself (a mutant's)
-	starts int
-	frozen time.Duration // since when, for a mutant
+	acts    []cluster.Action
+	actDue  time.Duration
+	told    time.Duration // the executor's message to promote itself (a mutant's)
+	starts  int
+	triedAt time.Duration
+	frozen  time.Duration // since when, for a mutant
 
 	barrier *entry
 	pending *entry
@@ -87,7 +88,7 @@ func (x *watcher) begin(w *world, i int) {
 		runs: true, born: c, beat: c + w.rng.between(0, heartbeat), state: &cluster.State{}, heard: make([]cluster.Heard, 0, n),
 		life: old.life, ans: old.ans, got: old.got, seq: old.seq, booted: h.booted, flush: make([]int, n), flushAt: make([]time.Duration, n),
 		gotAt: old.gotAt, since: c, gone: c, lease: old.lease, leaseEpoch: old.leaseEpoch, canary: old.canary, canaryText: old.canaryText,
-		probing: longAgo, write: old.write, epochAt: c, phaseAt: c, shownAt: c,
+		starts: old.starts, triedAt: old.triedAt, probing: longAgo, write: old.write, epochAt: c, phaseAt: c, shownAt: c,
 	}
 	for j := range x.flushAt {
 		x.flushAt[j] = c

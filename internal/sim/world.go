@@ -166,7 +166,7 @@ func (w *world) policy() {
 		DownAfter: 12 * time.Second, StandbyDownAfter: 4 * time.Second, SpareAfter: 10 * time.Second, Lease: 4 * time.Second,
 		StopTime: 2 * time.Second, Drift: 500 * time.Millisecond, Fresh: 3 * time.Second, RetryInterval: retryInterval + 2*tick,
 		PromoteTimeout: 15 * time.Second, JoinDeadline: 3 * time.Second, JoinDamping: time.Second, JoinLag: 8,
-		AntiFlap: 0, MaxStarts: 5,
+		AntiFlap: 0, MaxStarts: 3, StartRetry: time.Second,
 	}
 	if w.rng.one(4) {
 		w.p.AntiFlap = 20 * time.Second

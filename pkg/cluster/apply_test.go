@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
@@ -210,5 +211,35 @@ func TestElectionIsNeverAbandoned(t *testing.T) {
 	s = script2(t, s, cluster.Command{Kind: cluster.Elect, Host: "c", Nonce: "nc"})
 	if s.Master != "c" || s.Phase != cluster.Elected {
 		t.Fatalf("%+v", s)
+	}
+}
+
+// TestWhoHadClients: the hand-over asks everybody back to the last master that is known to have had clients; an epoch that was given up before it
+// was open, or recorded to be, does not hide the one before it.
+func TestWhoHadClients(t *testing.T) {
+	rows := []cluster.Epoch{rowOfA, {Epoch: 2, Master: "b", Nonce: "nb", Timeline: 2, Fork: 120}}
+	toServing := func(s cluster.State, host string, frozen ...cluster.Frozen) cluster.State {
+		s = script2(t, s, cluster.Command{Kind: cluster.OpenVote, Host: s.Master})
+		s = script2(t, s, cluster.Command{Kind: cluster.Elect, Host: host, Nonce: "n" + host, Frozen: frozen})
+		rows = append(rows, cluster.Epoch{Epoch: s.Epoch, Master: host, Nonce: "n" + host, Timeline: cluster.Timeline(s.Epoch), Fork: 120})
+		return script2(t, s, cluster.Command{Kind: cluster.Serve, Host: host, Rows: rows, Config: config(s.Gen+1, nil)})
+	}
+	formed := script(t, cluster.Command{Kind: cluster.Form, Host: "a", Name: "a_1", System: 42, Nonce: "na"},
+		cluster.Command{Kind: cluster.Serve, Host: "a", Config: config(1, nil), Rows: []cluster.Epoch{rowOfA}})
+	if s := script2(t, formed, cluster.Command{Kind: cluster.OpenVote, Host: "a"}); len(s.Election.Before) != 0 {
+		t.Errorf("who was before a region that was never open is not known, got %v", s.Election.Before)
+	}
+	s := toServing(serving(t), "b", frozenAt("b", 120), frozenAt("c", 120))
+	if !slices.Equal(s.Before, []string{"a"}) {
+		t.Errorf("after a: %v", s.Before)
+	}
+	open := script2(t, s, cluster.Command{Kind: cluster.Open, Host: "b"})
+	for _, tt := range []struct {
+		s    cluster.State
+		want []string
+	}{{s, []string{"a", "b"}}, {open, []string{"b"}}} {
+		if got := script2(t, tt.s, cluster.Command{Kind: cluster.OpenVote, Host: "b"}).Election.Before; !slices.Equal(got, tt.want) {
+			t.Errorf("after b, open %v: %v", tt.s.Opened, got)
+		}
 	}
 }

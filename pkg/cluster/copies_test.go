@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,18 +45,54 @@ func TestForeign(t *testing.T) {
 	}
 }
 
-// TestNewRow: a row begins where the history left the last signed timeline, however many nobody signed since.
+// TestNewRow: a row says from where on data without it is not, or not provably, the master's; and it tells itself from one that was written in
+// another history.
 func TestNewRow(t *testing.T) {
-	rows := []cluster.Epoch{{Epoch: 1, Timeline: 1, Fork: 10}}
+	first := cluster.Epoch{Epoch: 1, Master: "a", Nonce: "x", Timeline: 1, Fork: 10}
+	old := cluster.Epoch{Epoch: 1, Master: "a", Nonce: "x", Timeline: 1} // as of a deployment of before, at the beginning of everything
+	brought := cluster.Epoch{Epoch: 8, Master: "z", Nonce: "y", Timeline: 7, Fork: 3}
 	history := cluster.History{{Parent: 1, At: 100}, {Parent: 2, At: 105}}
-	if r := cluster.NewRow(2, "b", "n", 3, history, rows, 110); r.Fork != 100 || r.Timeline != 3 || r.Epoch != 2 || r.Master != "b" || r.Nonce != "n" {
-		t.Errorf("after a promotion that crashed: %+v", r)
+	for _, tt := range []struct {
+		name     string
+		rows     []cluster.Epoch
+		timeline cluster.Timeline
+		history  cluster.History
+		fork     cluster.LSN
+	}{
+		{"the first one, however late", nil, 1, nil, 110},
+		{"the first one, on a timeline of later", nil, 3, history, 110},
+		{"after a promotion", []cluster.Epoch{first}, 2, history[:1], 100},
+		{"after two promotions, the first of which nobody signed", []cluster.Epoch{first}, 3, history, 100},
+		{"on the timeline of the last one: formed, or adopted", []cluster.Epoch{first}, 1, nil, 110},
+		{"after a row from the beginning of everything", []cluster.Epoch{old}, 2, history[:1], 100},
+		{"after a row that an upgrade has brought along", []cluster.Epoch{brought}, 3, history, 110},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := cluster.NewRow(9, "b", "n", tt.timeline, tt.history, tt.rows, 110)
+			if want := (cluster.Epoch{Epoch: 9, Master: "b", Nonce: "n", Timeline: tt.timeline, Fork: tt.fork}); r != want {
+				t.Errorf("got %+v, want %+v", r, want)
+			}
+			rows := append(slices.Clone(tt.rows), r)
+			later := append(slices.Clone(tt.history), cluster.Fork{Parent: tt.timeline, At: 120})
+			if n := len(tt.rows); !tt.history.Wrote(tt.timeline, rows, n) || !later.Wrote(tt.timeline+1, rows, n) {
+				t.Error("it is not taken for a row of its own history")
+			}
+			if got, ok := tt.history.RowOf(tt.timeline, rows); !ok || got != r {
+				t.Errorf("the row of timeline %d is %+v, %v", tt.timeline, got, ok)
+			}
+			if len(tt.rows) > 0 && tt.rows[0] == brought && tt.history.Wrote(tt.timeline, rows, 0) {
+				t.Error("the row of another history is taken for one of this one")
+			}
+		})
 	}
-	if r := cluster.NewRow(1, "a", "n", 1, nil, nil, 50); r.Fork != 50 {
-		t.Errorf("a master that is signed where it is: %+v", r)
+	for name, other := range map[string]cluster.History{"left elsewhere": {{Parent: 1, At: 90}}, "never on that timeline": {{Parent: 1, At: 100}, {Parent: 3, At: 102}}} {
+		rows := []cluster.Epoch{first, {Epoch: 2, Master: "b", Nonce: "n", Timeline: 2, Fork: 100}}
+		if other.Wrote(4, rows, 1) {
+			t.Errorf("%s: taken for its own", name)
+		}
 	}
-	if r := cluster.NewRow(3, "a", "n", 1, nil, rows, 50); r.Fork != 50 {
-		t.Errorf("adopted on the same timeline: %+v", r)
+	if (cluster.Epoch{Nonce: cluster.HandNonce("x")}).ByHand() == (cluster.Epoch{Nonce: "x"}).ByHand() {
+		t.Error("whose a row is cannot be told")
 	}
 }
 

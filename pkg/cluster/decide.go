@@ -141,7 +141,7 @@ func (d *decider) failover() {
 	if age, _ := d.age(); age < d.p.AntiFlap && d.s.Epoch > 1 {
 		limit *= 2
 	}
-	if d.Quiet(d.s, d.v) < limit {
+	if d.quiet() < limit {
 		return
 	}
 	if !majority(d.v, d.p) {

@@ -78,7 +78,7 @@ func (d *decider) why(code Judged) []string {
 
 // master judges the serving master.
 func (d *decider) master() (Judged, bool) {
-	quiet := d.Quiet(d.s, d.v)
+	quiet := d.quiet()
 	f := d.facts(d.s.Master)
 	silent, streaming := d.observers()
 	switch {
@@ -110,7 +110,7 @@ func (d *decider) master() (Judged, bool) {
 
 // cutOff names the observers that cannot reach a master which others do: a broken link, perhaps one way only, and no reason for more.
 func (d *decider) cutOff() {
-	if d.Quiet(d.s, d.v) > d.p.Fresh {
+	if d.quiet() > d.p.Fresh {
 		return
 	}
 	for _, host := range d.p.Voters {

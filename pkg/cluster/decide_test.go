@@ -123,7 +123,7 @@ func wellRegion(t *testing.T) (cluster.State, map[string]*cluster.Report, cluste
 		Servers: []string{"a", "b", "c"}, Voters: []string{"a", "b", "c"}, DownAfter: 12 * time.Second, StandbyDownAfter: 4 * time.Second,
 		SpareAfter: time.Minute, Lease: 4 * time.Second, StopTime: 2 * time.Second, Drift: 500 * time.Millisecond, Fresh: 3 * time.Second,
 		RetryInterval: 5 * time.Second, PromoteTimeout: 30 * time.Second, JoinDeadline: 10 * time.Second, JoinDamping: 2 * time.Second, JoinLag: 16,
-		AntiFlap: time.Minute, MaxStarts: 3, Pools: []string{"p1", "p2"},
+		AntiFlap: time.Minute, MaxStarts: 3, StartRetry: 10 * time.Second, Pools: []string{"p1", "p2"},
 	}
 	reports := map[string]*cluster.Report{}
 	for _, host := range p.Servers {

@@ -16,17 +16,18 @@ type Facts struct {
 	Running   bool          // the postmaster is there
 	Silent    time.Duration // since PostgreSQL answered all this; 0 it does so now
 	Stopped   bool          // it was shut down cleanly, not by the watcher
-	Starts    int           // starts tried in a row without a lasting success
+	Starts    int           // starts tried in a row, of any kind, without a lasting success (StartLasts); survives a restart of the watcher
+	StartAge  time.Duration // since the last of them was tried; of no meaning where there was none
 	Recovery  bool          // false as long as it has not answered
 	Gate      bool          // the data directory says read-only (M9)
 	Unsafe    string
 	Timeline  Timeline
-	Rows      []Epoch // signatures replayed here, oldest first; kept
+	Rows      []Epoch // signatures replayed here, oldest first; kept. Read after AtEnd and Replayed: none that lies before that position is missing (Foreign)
 	Received  LSN     // pg_last_wal_receive_lsn(): after a restart it falls back to the start of its segment
 	Replayed  LSN
 	Current   LSN  // master: pg_current_wal_insert_lsn(), read after everything else; it ends a whole record, as a flush position need not
 	Recovered LSN  // master: where its last recovery or promotion ended
-	AtEnd     bool // the startup process waits for more after the last whole record of the local WAL; Received may be past that
+	AtEnd     bool // the startup process waits for more after the last whole record of the local WAL, read before Replayed; Received may be past that
 	Archive   bool // restore_command is set: an archive may feed it
 	Paused    bool // replay is paused
 
@@ -85,7 +86,8 @@ type Sender struct {
 	For      time.Duration // since it was started
 }
 
-// Stall is how long a member has flushed nothing new, as its master sees it, while there was something.
+// Stall is how long a member has flushed nothing new, as its master sees it, while there was something; not longer than PostgreSQL there runs.
+// A master that dies again and again would else take out every standby in the moments in which it lives, and have no successor.
 type Stall struct {
 	Member string
 	For    time.Duration

@@ -31,6 +31,17 @@ func quiet(s *State, v *Sight) time.Duration {
 	return least
 }
 
+// quiet is for how long the serving master counts as down: nobody has seen progress of it. That is not longer than its epoch serves, as what was
+// seen of it before was not seen of a master; and starts of it that fail one after the other are no progress, whatever answered for a moment.
+func (d *decider) quiet() time.Duration {
+	q := d.Quiet(d.s, d.v)
+	if f := d.facts(d.s.Master); f != nil {
+		q = max(q, d.p.failing(f))
+	}
+	_, serving := d.age()
+	return min(q, serving)
+}
+
 // majority tells whether a majority of the voters is heard: less than that judges nobody.
 func majority(v *Sight, p *Policy) bool {
 	n := 0
@@ -58,6 +69,9 @@ func evidence(s *State, v *Sight, p *Policy) []string {
 		}
 		if f := r.Facts; f != nil && f.Upstream.Receiver == s.Master {
 			text += fmt.Sprintf(", receives, moved %s ago", short(f.Upstream.Moved+age))
+		}
+		if f := r.Facts; f != nil && host == s.Master && p.failing(f) > 0 {
+			text += fmt.Sprintf(", %d starts in a row have failed, no progress for %s", f.Starts, short(p.failing(f)+age))
 		}
 		all = append(all, fmt.Sprintf("%s (said %s ago)", text, short(age)))
 	}

@@ -141,26 +141,19 @@ func (srv *Server) unproven(master *Server, t Timeline, own, theirs []Epoch) str
 	if _, _, both := srv.openings(master, t); both {
 		return ""
 	}
-	for _, e := range own {
-		if e.Timeline >= t && slices.Contains(theirs, e) && srv.began(e.Timeline, e.Fork) && master.began(e.Timeline, e.Fork) {
+	for i, e := range own {
+		if j := slices.Index(theirs, e); e.Timeline >= t && j >= 0 && srv.wrote(own, i) && master.wrote(theirs, j) {
 			return ""
 		}
 	}
 	return fmt.Sprintf("that its timeline %d is the one of %s is not proven: the WAL of its beginning is gone, and a number proves nothing", t, master.Host)
 }
 
-// began tells whether timeline t of the server's history began there; the first one begins at 0. A row that says something else is of
-// another history, which a dump or an upgrade brought along, or of data that is not here any more.
-func (srv *Server) began(t Timeline, at LSN) bool {
-	var before LSN
-	mine, _ := srv.branches(srv.newest())
-	for _, b := range mine {
-		if b.timeline == t {
-			return before == at
-		}
-		before = b.left
-	}
-	return false
+// wrote tells whether row i of its rows was written in the server's own history.
+func (srv *Server) wrote(rows []Epoch, i int) bool {
+	t := srv.newest()
+	h, ok := srv.history(t)
+	return ok && h.Wrote(t, rows, i)
 }
 
 // openings are the first records of timeline t on both.

@@ -104,7 +104,7 @@ func TestKin(t *testing.T) {
 				stopped(old, 2, "0/5100000")
 				old.Data.Histories[2] = master.Data.Histories[2]
 			}, own: []cluster.Epoch{{Epoch: 1, Master: "db1", Nonce: "m", Timeline: 2, Fork: lsn("0/5000100")}}, theirs: []cluster.Epoch{row},
-			diverged: "its row of epoch 1 was written to another timeline 2", unproven: "not proven", fork: fork(2, "0/6000000"),
+			diverged: "it has the row of db1 on timeline 2 (epoch 1), which the master lacks", unproven: "not proven", fork: fork(2, "0/6000000"),
 		},
 		{
 			name: "a row that an upgrade brought along from another history", change: bareCopy, own: []cluster.Epoch{{Epoch: 9, Master: "db9", Nonce: "x", Timeline: 5, Fork: lsn("9/0")}},
@@ -131,7 +131,7 @@ func TestKin(t *testing.T) {
 		{
 			name: "promoted by hand to the same number, and signed there too", change: bareCopy,
 			own: []cluster.Epoch{first, {Epoch: 2, Master: "db1", Nonce: "m", Timeline: 2, Fork: lsn("0/5000100")}}, theirs: []cluster.Epoch{first, late},
-			diverged: "its row of epoch 2 was written to another timeline 2", unproven: "not proven", fork: fork(2, "0/6000000"),
+			diverged: "it has the row of db1 on timeline 2 (epoch 2), which the master lacks", unproven: "not proven", fork: fork(2, "0/6000000"),
 		},
 		{name: "started as a second master on the timeline of a row that it has", change: func(old, master *cluster.Server) {
 			bareCopy(old, master)
@@ -147,7 +147,7 @@ func TestKin(t *testing.T) {
 		{name: "another row than a candidate has", change: func(old, master *cluster.Server) {
 			bareCopy(old, master)
 			master.SQL.InRecovery = true
-		}, own: []cluster.Epoch{row}, theirs: []cluster.Epoch{late}, diverged: "another timeline 2", unproven: "not proven", fork: fork(2, "0/6000000")},
+		}, own: []cluster.Epoch{row}, theirs: []cluster.Epoch{late}, diverged: "which the master lacks", unproven: "not proven", fork: fork(2, "0/6000000")},
 		{name: "it has the history of a timeline that it has not reached", change: func(old, master *cluster.Server) {
 			old.Data.Histories[2] = master.Data.Histories[2]
 		}, fork: fork(2, "0/6000000"), ownWAL: []cluster.Fork{fork(1, "0/5000100")}},

@@ -31,8 +31,12 @@ type Policy struct {
 	JoinDamping      time.Duration // how long a standby streams before it joins; doubled with each flap
 	JoinLag          LSN           // and how near it has to be, in bytes
 	AntiFlap         time.Duration // a second failover within this time asks for twice the evidence; 0 never
-	MaxStarts        int           // starts of a crashed PostgreSQL in a row
+	MaxStarts        int           // starts of a PostgreSQL in a row that are tried at once; the next ones wait (startDelay)
+	StartRetry       time.Duration // before the first start that waits; doubled with each one after it, up to 32 times as long
 }
+
+// StartLasts is how long a PostgreSQL has to run and answer after its start until that was a success: Facts.Starts begins again at 0.
+const StartLasts = 10 * time.Second
 
 // PolicyOf is the policy of a region's pg_watcher section. The servers are those of pg_node_info, the pools theirs.
 func PolicyOf(w *nodes.Watcher) Policy {
@@ -41,7 +45,7 @@ func PolicyOf(w *nodes.Watcher) Policy {
 		DownAfter: w.DownAfter, StandbyDownAfter: w.StandbyDownAfter, SpareAfter: w.SpareAfter, Lease: w.Lease,
 		StopTime: nodes.StopTime, Drift: nodes.ClockDrift, Fresh: 3 * time.Second, RetryInterval: 5 * time.Second,
 		PromoteTimeout: 60 * time.Second, JoinDeadline: 20 * time.Second, JoinDamping: 2 * time.Second, JoinLag: 16 << 20,
-		AntiFlap: 10 * time.Minute, MaxStarts: 3,
+		AntiFlap: 10 * time.Minute, MaxStarts: 3, StartRetry: 10 * time.Second,
 	}
 	for _, n := range w.Nodes {
 		p.Servers = append(p.Servers, n.Host)
@@ -91,3 +95,26 @@ func (p *Policy) handover() time.Duration { return p.Lease + p.StopTime + p.Drif
 
 // damping is how long a standby that left n times soon after it had joined must stream before it joins again.
 func (p *Policy) damping(flaps int) time.Duration { return p.JoinDamping << min(flaps, 5) }
+
+// startDelay is how long the next start waits after the last one, when so many in a row have failed: not at all for the first MaxStarts,
+// then StartRetry, twice that, and so on up to 32 times (10 s to 5 min 20 s). What cannot be started now may be later: a full disk, a
+// missing library, too little memory.
+func (p *Policy) startDelay(failed int) time.Duration {
+	if failed < p.MaxStarts {
+		return 0
+	}
+	return p.StartRetry << min(failed-p.MaxStarts, 5)
+}
+
+// failing is for how long PostgreSQL has been down although starts of it were tried, counted from the one that was the last to be tried at
+// once; 0 while the limit is not passed. The later ones that failed too are no progress, whatever answered for a moment.
+func (p *Policy) failing(f *Facts) time.Duration {
+	if f.Starts <= p.MaxStarts {
+		return 0
+	}
+	total := f.StartAge
+	for n := p.MaxStarts; n < f.Starts; n++ {
+		total += p.startDelay(n)
+	}
+	return total
+}

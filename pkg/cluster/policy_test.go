@@ -81,3 +81,20 @@ func TestEmptyInventoryDecidesNothing(t *testing.T) {
 		t.Errorf("%+v %+v", d.Command, d.Voters)
 	}
 }
+
+// TestStartsWait: starts that fail are tried again for ever, at intervals that grow to five minutes.
+func TestStartsWait(t *testing.T) {
+	p := cluster.PolicyOf(&nodes.Watcher{})
+	s := serving(t)
+	for starts, wait := range []time.Duration{0, 0, 0, 10 * time.Second, 20 * time.Second, 40 * time.Second, 80 * time.Second, 160 * time.Second, 320 * time.Second, 320 * time.Second} {
+		tried := func(host string, age time.Duration) bool {
+			f := &cluster.Facts{Host: host, Starts: starts, StartAge: age, Rows: []cluster.Epoch{rowOfA}, Gate: true}
+			return len(cluster.Reconcile(&s, f, &cluster.Sight{}, &p)) == 1
+		}
+		for _, host := range []string{"a", "b"} { // the master, and a standby
+			if starts > 0 && wait > 0 && tried(host, wait-1) || !tried(host, wait) {
+				t.Errorf("%s after %d starts does not wait %s", host, starts, wait)
+			}
+		}
+	}
+}

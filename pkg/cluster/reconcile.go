@@ -20,7 +20,7 @@ const (
 	DoOpenClients   Do = "open-clients"   // reject block away
 	DoResumeReplay  Do = "resume-replay"
 	DoPromote       Do = "promote"
-	DoWriteRow      Do = "write-row"       // pgctl.epoch (NewRow), with synchronous_commit = local: nobody acknowledges it
+	DoWriteRow      Do = "write-row"       // pgctl.epoch (NewRow; postgres.Server.WriteRow), with synchronous_commit = local: nobody acknowledges it
 	DoStop          Do = "stop"            // immediate; what is left after StopTime is killed
 	DoKill          Do = "kill"            // SIGKILL to all its processes
 	DoStartReadOnly Do = "start-read-only" // gate in place and names closed before
@@ -109,11 +109,14 @@ func (w *reconciler) serveUnder() {
 }
 
 func (w *reconciler) startReadOnly() {
-	switch {
-	case w.f.Stopped:
-	case w.f.Starts < w.p.MaxStarts:
+	if !w.f.Stopped && w.tries() {
 		w.do(Action{Do: DoStartReadOnly}, "down, and read-only does no harm")
 	}
+}
+
+// tries tells whether PostgreSQL may be started now: not as long as starts that failed make the next one wait.
+func (w *reconciler) tries() bool {
+	return w.f.Starts == 0 || w.f.StartAge >= w.p.startDelay(w.f.Starts)
 }
 
 // freeze: an election has begun, whatever this server's part in it. It stays so until an epoch serves.

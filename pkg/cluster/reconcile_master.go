@@ -7,15 +7,11 @@ func (w *reconciler) ascend() {
 	case !w.f.Running:
 		w.startReadOnly()
 	case base == 0 && w.f.Recovery:
-		if w.f.AtEnd && w.MayStart(w.s, w.f, w.p) {
-			w.do(Action{Do: DoStartMaster}, "it was master when the region was formed")
-		}
+		w.startMaster("it was master when the region was formed, or adopted")
 	case base == 0 || !w.f.Recovery:
 		w.sign(base)
 	case w.f.crowned(w.s): // promoted already: the quorum may know its row by now, and another timeline would belie that
-		if w.f.AtEnd && w.MayStart(w.s, w.f, w.p) {
-			w.do(Action{Do: DoStartMaster}, "it is promoted and signed for epoch %d", w.s.Epoch)
-		}
+		w.startMaster("it is promoted and signed for its epoch")
 	case w.f.FrozenFor < base:
 		w.do(Action{Do: DoFreeze, Base: base}, "elected for epoch %d", w.s.Epoch)
 	case w.f.Names.Shown != w.NamesFor(w.s, w.f.Host):
@@ -85,13 +81,20 @@ func (w *reconciler) signedAbove() bool {
 // this watcher has not seen to bear the epoch's row is looked at read-only first.
 func (w *reconciler) restart() {
 	switch {
-	case !w.f.Running && w.f.Stopped, w.f.Starts >= w.p.MaxStarts && !w.f.Running, w.newer() > w.s.Epoch, w.signedAbove():
-	case !w.f.Running && !w.f.signed(w.s):
-		w.do(Action{Do: DoStartReadOnly}, "its signature has to be seen first")
-	case w.f.signed(w.s) && w.MayStart(w.s, w.f, w.p) && (!w.f.Running || w.f.AtEnd):
-		w.do(Action{Do: DoStartMaster}, "the quorum says that it is master of epoch %d", w.s.Epoch)
-	case !w.f.Running && w.f.Lease > w.p.DownAfter:
-		w.do(Action{Do: DoStartReadOnly}, "no word of the quorum: read-only until there is")
+	case !w.f.Running && w.f.Stopped, w.newer() > w.s.Epoch, w.signedAbove():
+	case !w.f.Running && !w.f.signed(w.s): // it has to be seen first
+		w.startReadOnly()
+	case w.f.signed(w.s) && w.MayStart(w.s, w.f, w.p):
+		w.startMaster("the quorum says that it is the master")
+	case !w.f.Running && w.f.Lease > w.p.DownAfter: // no word of the quorum
+		w.startReadOnly()
+	}
+}
+
+// startMaster starts it for its epoch, from the end of its WAL.
+func (w *reconciler) startMaster(why string) {
+	if (!w.f.Running || w.f.AtEnd) && w.MayStart(w.s, w.f, w.p) && w.tries() {
+		w.do(Action{Do: DoStartMaster, Epoch: w.s.Epoch}, "%s (epoch %d)", why, w.s.Epoch)
 	}
 }
 
@@ -130,11 +133,17 @@ func (w *reconciler) mayOpen() bool {
 	return r != nil && r.Epoch == w.s.Epoch && (r.EpochAge >= w.p.handover() || w.handedOver()) && w.Reached(w.Rules, w.s, w.v, w.p, w.f.Recovered)
 }
 
-// handedOver: the master of the epoch before says, knowing of this one, that it is none any more. It cannot become one again without the
-// quorum, so its lease need not be waited for. An act that it decided on before, and that comes late, starts it with its clients closed.
+// handedOver: every master before, back to the last one that is known to have had clients, says, knowing of this epoch, that it is none any
+// more. It cannot become one again without the quorum, so its lease need not be waited for. An act that it decided on before, and that
+// comes late, starts it with its clients closed.
 func (w *reconciler) handedOver() bool {
-	r := w.v.fresh(w.s.Before, w.p.Fresh)
-	return w.s.Before == w.f.Host || r != nil && r.Epoch == w.s.Epoch && r.Facts != nil && (!r.Facts.Running || r.Facts.Recovery)
+	for _, host := range w.s.Before {
+		r := w.v.fresh(host, w.p.Fresh)
+		if host != w.f.Host && (r == nil || r.Epoch != w.s.Epoch || r.Facts == nil || r.Facts.Running && !r.Facts.Recovery) {
+			return false
+		}
+	}
+	return len(w.s.Before) > 0
 }
 
 // endOld ends the oldest walsender that was there before the names; under ANY nothing else tells which names it goes by.

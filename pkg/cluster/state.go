@@ -40,7 +40,7 @@ type State struct {
 	Pools   []string `json:"pools"`  // still to be pointed at the master
 	Members []Member `json:"members"`
 
-	Before      string       `json:"before,omitempty"` // master of the epoch before this one; "" formed or adopted
+	Before      []string     `json:"before,omitempty"` // masters that may have had clients when this epoch began (hadClients); none: not known, it was formed or adopted
 	Former      []string     `json:"former,omitempty"` // old masters that have not rejoined; they are Registered anew when they do
 	Quarantined []Quarantine `json:"quarantined,omitempty"`
 	Paused      *Pause       `json:"paused,omitempty"`
@@ -50,12 +50,13 @@ type State struct {
 
 // Election is the record of an election that has begun (M4). It lasts until an epoch serves, through as many attempts as that takes.
 type Election struct {
-	Base      int64        `json:"base"`       // the epoch that is over
-	OldMaster string       `json:"old_master"` // its master
-	Attempt   int          `json:"attempt"`    // from 1
-	Failed    string       `json:"failed"`     // the host elected by the attempt before; ""
-	Configs   []SyncConfig `json:"configs"`    // in force when the epoch ended
-	Frozen    []Frozen     `json:"frozen"`     // who is frozen for this election, and where: final, an entry never changes
+	Base      int64        `json:"base"`             // the epoch that is over
+	OldMaster string       `json:"old_master"`       // its master
+	Before    []string     `json:"before,omitempty"` // masters that may have clients: State.Before to come
+	Attempt   int          `json:"attempt"`          // from 1
+	Failed    string       `json:"failed"`           // the host elected by the attempt before; ""
+	Configs   []SyncConfig `json:"configs"`          // in force when the epoch ended
+	Frozen    []Frozen     `json:"frozen"`           // who is frozen for this election, and where: final, an entry never changes
 }
 
 // Frozen is one server that receives nothing more until a new epoch serves, and its final position.

@@ -10,9 +10,21 @@ func openVote(s *State, c Command) error {
 	if s.Paused != nil {
 		return refuse("paused by %s: %s", s.Paused.Owner, s.Paused.Reason)
 	}
-	s.Election = &Election{Base: s.Epoch, OldMaster: s.Master, Attempt: 1, Configs: s.Configs}
+	s.Election = &Election{Base: s.Epoch, OldMaster: s.Master, Before: s.hadClients(), Attempt: 1, Configs: s.Configs}
 	s.toElecting()
 	return nil
+}
+
+// hadClients are the masters that may have clients now: this epoch's, whose own watcher lets them in before that is recorded, and, as long as it
+// is not recorded, those before it. None: that is not known, as who was master before an adoption.
+func (s *State) hadClients() []string {
+	switch {
+	case s.Opened:
+		return []string{s.Master}
+	case len(s.Before) == 0:
+		return nil
+	}
+	return append(slices.DeleteFunc(slices.Clone(s.Before), func(host string) bool { return host == s.Master }), s.Master)
 }
 
 // voteAgain gives up on the one that was elected, not on the election: who is frozen stays so, and was frozen where it was.
@@ -112,9 +124,8 @@ func serve(s *State, c Command) error {
 			return refuse("%s is not known to have been frozen where %s was", m, c.Host)
 		}
 	}
-	s.Before = ""
+	s.Before = s.Election.Before
 	if old := s.Election.OldMaster; s.Election.Base != 0 {
-		s.Before = old
 		if !slices.Contains(s.Former, old) {
 			s.Former = append(slices.Clone(s.Former), old)
 		}

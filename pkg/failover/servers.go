@@ -98,25 +98,13 @@ func (h *Servers) login(ctx context.Context, dirs map[string]string) (postgres.C
 		ctx, cancel := h.ask(ctx)
 		found, _, err := h.on(host, dirs[host]).UpstreamOf(ctx, dirs[host])
 		cancel()
-		if login := loginOf(found); login != nil {
+		if login := found.Login(); login != nil {
 			h.known = login
 			return maps.Clone(login), nil
 		}
 		errs = append(errs, err)
 	}
 	return nil, errors.Join(append([]error{errors.New("no server says how a standby logs in on its master (primary_conninfo); set replication.user in pgctl.yaml")}, errs...)...)
-}
-
-// loginOf is what of a connection string is the login; nil when it names no user.
-func loginOf(c postgres.ConnInfo) postgres.ConnInfo {
-	if c["user"] == "" {
-		return nil
-	}
-	login := c.Portable()
-	for _, key := range []string{"host", "hostaddr", "port", "application_name"} {
-		delete(login, key)
-	}
-	return login
 }
 
 // upstream is how the step's host reaches its master.

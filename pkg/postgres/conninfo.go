@@ -60,3 +60,15 @@ func (c ConnInfo) Portable() ConnInfo {
 	}
 	return kept
 }
+
+// Login is what of the connection string says who logs in and how, and not where; nil when it names no user.
+func (c ConnInfo) Login() ConnInfo {
+	if c["user"] == "" {
+		return nil
+	}
+	login := c.Portable()
+	for _, key := range []string{"host", "hostaddr", "port", "application_name"} {
+		delete(login, key)
+	}
+	return login
+}

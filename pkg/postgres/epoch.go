@@ -18,12 +18,36 @@ CREATE SCHEMA IF NOT EXISTS pgctl;
 CREATE TABLE IF NOT EXISTS pgctl.epoch (epoch bigint PRIMARY KEY, master text NOT NULL, nonce text NOT NULL, timeline bigint NOT NULL,
   fork_lsn pg_lsn NOT NULL, made timestamptz NOT NULL DEFAULT now())`
 
-// SignEpoch leaves the row that tells the master's present timeline from every other one of that number (cluster.Epoch says what it proves).
-// It does not wait for a standby: names that match nobody yet would hold it for ever, and a row that is lost only makes copies unproven.
-// Where a row of the timeline is there already, or the master is on another one by now, nothing is done. Of two that sign at one moment
-// the key lets one through. The rows are kept beside the data then.
+// SignEpoch leaves the row that tells the master's present timeline from every other one of that number, for an operator (cluster.Epoch says what it
+// proves): at a deployment, or after a change by hand. Where a row of the timeline is there already, or the master is on another one by now, nothing
+// is done. The rows are kept beside the data then.
 func (s *Server) SignEpoch(ctx context.Context, dataDir, nonce string, timeline cluster.Timeline) error {
-	fork, err := s.forkOf(ctx, dataDir, timeline)
+	return s.sign(ctx, dataDir, timeline, func(rows []cluster.Epoch, h cluster.History) (epoch int64, word string) {
+		if _, there := h.RowOf(timeline, rows); there {
+			return 0, ""
+		}
+		if n := len(rows); n > 0 {
+			epoch = rows[n-1].Epoch
+		}
+		return epoch + 1, cluster.HandNonce(nonce)
+	})
+}
+
+// WriteRow leaves the row of an epoch for which the quorum has elected this server, which is promoted to the timeline (cluster.DoWriteRow). Where
+// a row of this epoch or a later one is there, or the server is on another timeline by now, nothing is done. The rows are kept beside the data then.
+func (s *Server) WriteRow(ctx context.Context, dataDir string, epoch int64, nonce string, timeline cluster.Timeline) error {
+	return s.sign(ctx, dataDir, timeline, func(rows []cluster.Epoch, _ cluster.History) (int64, string) {
+		if n := len(rows); n > 0 && rows[n-1].Epoch >= epoch {
+			return 0, ""
+		}
+		return epoch, nonce
+	})
+}
+
+// sign writes a row with the epoch and nonce that what says of the rows that are there; epoch 0: none. It does not wait for a standby: names that
+// match nobody yet would hold it for ever, and a row that is lost only makes copies unproven. Of two that sign at one moment one is let through.
+func (s *Server) sign(ctx context.Context, dataDir string, timeline cluster.Timeline, what func([]cluster.Epoch, cluster.History) (int64, string)) error {
+	history, err := s.historyOf(ctx, dataDir, timeline)
 	if err != nil {
 		return err
 	}
@@ -35,40 +59,57 @@ func (s *Server) SignEpoch(ctx context.Context, dataDir, nonce string, timeline 
 	if err := conn.Exec(ctx, makeEpochs).Close(); err != nil {
 		return err
 	}
-	_, err = queryOn(ctx, conn, `INSERT INTO pgctl.epoch (epoch, master, nonce, timeline, fork_lsn)
-SELECT coalesce(max(epoch), 0) + 1, $1, $2, $3::bigint, $4::pg_lsn FROM pgctl.epoch
-HAVING NOT coalesce(bool_or(timeline = $3::bigint AND fork_lsn = $4::pg_lsn), false)
-  AND $3::bigint = ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint`, s.host.Name(), nonce, strconv.Itoa(int(timeline)), fork)
+	rows, err := s.Epochs(ctx)
 	if err != nil {
 		return err
+	}
+	if epoch, nonce := what(rows, history); epoch > 0 {
+		now, err := queryOn(ctx, conn, "SELECT pg_current_wal_insert_lsn()")
+		if err != nil {
+			return err
+		}
+		position, err := cluster.ParseLSN(now[0][0])
+		if err != nil {
+			return err
+		}
+		e := cluster.NewRow(epoch, s.host.Name(), nonce, timeline, history, rows, position)
+		_, err = queryOn(ctx, conn, `INSERT INTO pgctl.epoch (epoch, master, nonce, timeline, fork_lsn)
+SELECT $1::bigint, $2, $3, $4::bigint, $5::pg_lsn WHERE NOT EXISTS (SELECT FROM pgctl.epoch WHERE epoch >= $1::bigint)
+  AND $4::bigint = ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint`,
+			strconv.FormatInt(e.Epoch, 10), e.Master, e.Nonce, strconv.Itoa(int(timeline)), e.Fork.String())
+		if err != nil {
+			return err
+		}
 	}
 	return s.keepEpochs(ctx, dataDir)
 }
 
-// forkOf is where a timeline began, as the last line of its history file says; the first one has neither a file nor a fork.
-func (s *Server) forkOf(ctx context.Context, dataDir string, timeline cluster.Timeline) (string, error) {
+// historyOf is how a timeline came to be, as its history file says; the first one has none.
+func (s *Server) historyOf(ctx context.Context, dataDir string, timeline cluster.Timeline) (cluster.History, error) {
 	if timeline == 1 {
-		return cluster.LSN(0).String(), nil
+		return nil, nil
 	}
-	history, err := remote.ReadFile(ctx, s.host, path.Join(dataDir, "pg_wal", fmt.Sprintf("%08X.history", uint32(timeline))))
+	text, err := remote.ReadFile(ctx, s.host, path.Join(dataDir, "pg_wal", fmt.Sprintf("%08X.history", uint32(timeline))))
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	line := strings.Fields(strings.TrimSpace(lastLine(string(history))))
-	if len(line) < 2 {
-		return "", fmt.Errorf("%s: the history of timeline %d does not say where it began", s.host.Name(), timeline)
-	}
-	return line[1], nil
-}
-
-func lastLine(text string) string {
-	last := ""
-	for line := range strings.Lines(text) {
-		if fields := strings.Fields(line); len(fields) > 1 && !strings.HasPrefix(fields[0], "#") {
-			last = line
+	var h cluster.History
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 || strings.HasPrefix(fields[0], "#") {
+			continue
 		}
+		parent, err1 := parseTimeline(fields[0], 10)
+		at, err2 := cluster.ParseLSN(fields[1])
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, fmt.Errorf("%s: cannot read the history of timeline %d: %w", s.host.Name(), timeline, err)
+		}
+		h = append(h, cluster.Fork{Parent: parent, At: at})
 	}
-	return last
+	if len(h) == 0 {
+		return nil, fmt.Errorf("%s: the history of timeline %d does not say where it began", s.host.Name(), timeline)
+	}
+	return h, nil
 }
 
 // Epochs are the rows that the server has, in their order; none where no pgctl has signed a timeline yet.

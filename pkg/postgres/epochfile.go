@@ -72,15 +72,11 @@ func (s *Server) Signed(ctx context.Context, timeline cluster.Timeline) (reason,
 	if err != nil || facts.Data == nil {
 		return nil, errors.Join(errors.New("its files cannot be read"), err)
 	}
-	var began cluster.LSN
-	if history := facts.Data.Histories[timeline]; len(history) > 0 {
-		began = history[len(history)-1].At
-	}
-	at := slices.IndexFunc(rows, func(e cluster.Epoch) bool { return e.Timeline == timeline && e.Fork == began })
-	if at < 0 {
+	row, there := facts.Data.Histories[timeline].RowOf(timeline, rows)
+	if !there {
 		return fmt.Errorf("pgctl.epoch has no row of timeline %d", timeline), nil
 	}
-	if !slices.Contains(facts.Data.Epochs, rows[at]) {
+	if !slices.Contains(facts.Data.Epochs, row) {
 		return fmt.Errorf("%s does not keep the row of timeline %d", epochFile, timeline), nil
 	}
 	return nil, nil

@@ -9,6 +9,7 @@ SELECT row_to_json(t) FROM (
     (SELECT row_to_json(c) FROM (SELECT timeline_id, redo_lsn FROM pg_control_checkpoint()) c) AS checkpoint,
     (SELECT min_recovery_end_timeline FROM pg_control_recovery()) AS recovery_timeline,
     (SELECT row_to_json(r) FROM pg_stat_wal_receiver r) AS receiver,
+    (SELECT min(pid) FROM pg_stat_activity WHERE backend_type = 'walreceiver') AS receiver_pid,
     (SELECT json_agg(row_to_json(s)) FROM (
        SELECT pid, application_name, host(client_addr) AS client_addr, state, sync_state, sync_priority, flush_lsn,
          extract(epoch FROM clock_timestamp() - backend_start) AS age

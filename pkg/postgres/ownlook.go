@@ -3,6 +3,9 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
+	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -27,7 +30,8 @@ type OwnSight struct {
 	Orphans int       // processes of a server whose postmaster is gone; not counted while one runs
 	// CleanStop: pg_control says that it was shut down, or shut down in recovery. Of a server that runs it says nothing.
 	CleanStop bool
-	Gate      bool // standby.signal, or recovery.conf up to 11, is there: its next start is read-only
+	Gate      bool      // standby.signal, or recovery.conf up to 11, is there: its next start is read-only
+	GateSince time.Time // when that file was put there
 
 	// HBAClosed: the block that keeps clients out heads pg_hba.conf, and the running server is known to have read it.
 	HBAClosed bool
@@ -46,6 +50,14 @@ type OwnSight struct {
 	SQLErr   error   // why
 	AskedAs  string  // the role
 	Fallback string  // why that is not the watcher's own; ""
+}
+
+// Life tells one run of the postmaster from another on this data; "" of one that does not run.
+func (s OwnSight) Life() string {
+	if !s.Running {
+		return ""
+	}
+	return fmt.Sprintf("%d@%d", s.PID, s.Started.Unix())
 }
 
 // Upstream is whom the service file points at.
@@ -140,7 +152,9 @@ func (o *Own) lookFiles(s *OwnSight) (pm postmaster, h hbaSight) {
 		s.CleanStop = !s.Running && (control.State == "shut down" || control.State == "shut down in recovery")
 	}
 	if s.Major > 0 {
-		s.Gate = isFile(signalFile(s.DataDir, s.Major))
+		if info, err := os.Stat(signalFile(s.DataDir, s.Major)); err == nil {
+			s.Gate, s.GateSince = info.Mode().IsRegular(), info.ModTime()
+		}
 		failed(o.lookFollowing(s))
 	}
 	h, err = o.lookHBA(pm)
@@ -219,4 +233,13 @@ func upstreamIn(text []byte) Upstream {
 		}
 	}
 	return u
+}
+
+// DialWatcher opens a connection to the server's socket as the watcher's operating system user, for another watcher's session with the watcher's role.
+func (o *Own) DialWatcher(ctx context.Context) (net.Conn, error) {
+	pm, err := o.postmaster()
+	if err != nil {
+		return nil, err
+	}
+	return pm.dial(ctx, o.watcher(), "unix")
 }

@@ -92,6 +92,7 @@ type ownAnswer struct {
 		SenderHost  string `json:"sender_host"` // from 11 on
 		ConnInfo    string `json:"conninfo"`
 	} `json:"receiver"`
+	ReceiverPID *int `json:"receiver_pid"`
 	Senders []struct {
 		PID          int      `json:"pid"`
 		Name         string   `json:"application_name"`
@@ -204,6 +205,9 @@ func (a *ownAnswer) read(version string) (*OwnSQL, error) {
 			PID: r.PID, Status: r.Status, TLI: cluster.Timeline(r.ReceivedTLI),
 			SenderHost: cmp.Or(r.SenderHost, keyword(r.ConnInfo, "host")), Name: keyword(r.ConnInfo, "application_name"),
 		}
+	}
+	if q.Receiver == nil && a.ReceiverPID != nil { // pg_stat_wal_receiver shows it from its connection on
+		q.Receiver = &OwnReceiver{PID: *a.ReceiverPID}
 	}
 	for _, w := range a.Senders {
 		sender := OwnSender{PID: w.PID, Name: w.Name, Address: w.Address, State: w.State, SyncState: w.SyncState, Priority: w.SyncPriority, Flush: w.Flush.value()}

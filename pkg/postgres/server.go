@@ -2,7 +2,9 @@ package postgres
 
 import (
 	"cmp"
+	"context"
 	_ "embed"
+	"net"
 	"strconv"
 
 	"github.com/pgctl/pgctl/pkg/remote"
@@ -36,10 +38,11 @@ func (s Settings) PortText() string {
 type Server struct {
 	host     remote.Host
 	settings Settings
+	dial     func(context.Context) (net.Conn, error) // in place of the relay; nil: the relay
 }
 
 // On is the server on the given host.
-func On(host remote.Host, settings Settings) *Server { return &Server{host, settings} }
+func On(host remote.Host, settings Settings) *Server { return &Server{host: host, settings: settings} }
 
 //go:embed locate.sh
 var locateScript string

@@ -3,11 +3,14 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/postgres/postgrestest"
 	"github.com/pgctl/pgctl/pkg/remote"
 	"github.com/pgctl/pgctl/pkg/remote/remotetest"
@@ -132,29 +135,84 @@ func TestWatcherUser(t *testing.T) {
 	}
 }
 
-// TestSignTheFirstTimeline: it has no history file and no fork. The row is written where none of that timeline is, and kept beside the data.
-func TestSignTheFirstTimeline(t *testing.T) {
+// TestSign: a row says from where on data without it is not the master's. An operator's is written where the timeline has none, the quorum's where
+// the epoch has none; both are made by cluster.NewRow, and the rows are kept beside the data.
+func TestSign(t *testing.T) {
+	byHand := func(s *Server, timeline cluster.Timeline) error {
+		return s.SignEpoch(t.Context(), "/data", "n", timeline)
+	}
+	quorum := func(s *Server, timeline cluster.Timeline) error {
+		return s.WriteRow(t.Context(), "/data", 7, "q", timeline)
+	}
+	one, deployed := []string{"1", "db1", "m", "1", "0/0"}, []string{"1", "db1", "m", "1", "0/4000"}
+	two, formed := []string{"2", "db1", "o", "2", "0/5000"}, []string{"2", "db1", "o", "1", "0/4800"}
+	for name, tt := range map[string]struct {
+		sign     func(*Server, cluster.Timeline) error
+		timeline cluster.Timeline
+		rows     [][]string
+		want     []string // nil: none is written
+	}{
+		"the first timeline, unsigned":                {byHand, 1, nil, []string{"1", "db1", "hand.n", "1", "0/7000"}},
+		"the first timeline, signed":                  {byHand, 1, [][]string{one}, nil},
+		"the first timeline, signed late":             {byHand, 1, [][]string{deployed}, nil},
+		"the first timeline, which the quorum signed": {byHand, 1, [][]string{deployed, formed}, nil},
+		"a promotion": {byHand, 2, [][]string{one}, []string{"2", "db1", "hand.n", "2", "0/5000"}},
+		"a promotion that nobody signed, and another":   {byHand, 3, [][]string{one}, []string{"2", "db1", "hand.n", "3", "0/5000"}},
+		"a promotion, signed":                           {byHand, 2, [][]string{one, two}, nil},
+		"a promotion, and the row of an upgraded one":   {byHand, 2, [][]string{{"1", "db9", "m", "2", "0/3000"}}, []string{"2", "db1", "hand.n", "2", "0/7000"}},
+		"an epoch of the quorum":                        {quorum, 2, [][]string{one}, []string{"7", "db1", "q", "2", "0/5000"}},
+		"an epoch of the quorum on the timeline before": {quorum, 1, [][]string{one}, []string{"7", "db1", "q", "1", "0/7000"}},
+		"an epoch of the quorum, signed":                {quorum, 1, [][]string{one, {"7", "db1", "q", "1", "0/4800"}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			testSign(t, tt.rows, tt.want, func(s *Server) error { return tt.sign(s, tt.timeline) })
+		})
+	}
+}
+
+func testSign(t *testing.T, rows [][]string, want []string, sign func(*Server) error) {
+	t.Helper()
 	var args []string
-	var sql string
+	kept := ""
 	h := host(t, postgrestest.Backend{Version: "15.18", Answer: func(text string, values ...string) [][]string {
 		switch {
 		case strings.HasPrefix(text, "INSERT"):
-			sql, args = text, values
+			args = values
+		case strings.HasPrefix(text, "SELECT pg_current_wal_insert_lsn"):
+			return [][]string{{"0/7000"}}
 		case strings.HasPrefix(text, "SELECT to_regclass"):
 			return [][]string{{"t"}}
 		case strings.HasPrefix(text, "SELECT epoch"):
-			return [][]string{{"1", "db1", "n", "1", "0/0"}}
+			return rows
 		case strings.HasPrefix(text, "SELECT system_identifier"):
 			return [][]string{{"7"}}
 		}
 		return nil
 	}}, postgrestest.Backend{})
-	h.Expect(remotetest.Step{Contains: "/data/pgctl.epochs", Stdin: `{"system_id":"7","rows":[{"epoch":1,"master":"db1","nonce":"n","timeline":1,"fork":"0/0"}]}` + "\n"})
-	if err := On(h, Settings{}).SignEpoch(t.Context(), "/data", "n", 1); err != nil {
+	h.RunFunc = func(_ context.Context, c remote.Command) (remote.Result, error) {
+		text := fmt.Sprint(c)
+		switch {
+		case strings.Contains(text, "00000002.history"):
+			return remote.Result{Stdout: []byte("1\t0/5000\tno recovery target specified\n")}, nil
+		case strings.Contains(text, "00000003.history"):
+			return remote.Result{Stdout: []byte("1\t0/5000\tno recovery target specified\n\n2\t0/6000\tno recovery target specified\n")}, nil
+		case !strings.Contains(text, "/data/pgctl.epochs"):
+			t.Errorf("unexpected: %s", text)
+		case c.Stdin != nil:
+			all, err := io.ReadAll(c.Stdin)
+			kept = string(all)
+			return remote.Result{}, err
+		}
+		return remote.Result{}, nil
+	}
+	if err := sign(On(h, Settings{})); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(args, []string{"db1", "n", "1", "0/0"}) || !strings.Contains(sql, "HAVING NOT coalesce(bool_or(timeline = $3::bigint AND fork_lsn = $4::pg_lsn), false)") {
-		t.Errorf("%q of %s", args, sql)
+	if !slices.Equal(args, want) {
+		t.Errorf("got %q, want %q", args, want)
+	}
+	if !strings.HasPrefix(kept, `{"system_id":"7","rows":[`) {
+		t.Errorf("kept beside the data: %q", kept)
 	}
 }
 

@@ -1,7 +1,9 @@
 package watch
 
 import (
-	"fmt"
+	"context"
+	"errors"
+	"os"
 	"time"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
@@ -13,9 +15,6 @@ const (
 	statusActive    = "active"
 	statusAvailable = "available"
 )
-
-// WatchesOnly is the status of a watcher whose configuration asks for more than this version does.
-const WatchesOnly = "this version watches only: it does not fail over"
 
 // timeLayout is RFC 3339 with a fraction of fixed length.
 const timeLayout = "2006-01-02T15:04:05.000000Z07:00"
@@ -34,6 +33,29 @@ type Monitor struct {
 	Binary  string        `json:"binary_sha256"`   // of the program that runs
 	Setting string        `json:"settings_sha256"` // of pgctl.yaml as it was at the start; "" there was none
 	Config  MonitorConfig `json:"config"`
+	Quorum  *Quorum       `json:"quorum"` // null: this host takes no part in one, and status says why
+}
+
+// Quorum is what a watcher knows of what all of them agree on. Times are of the watcher that writes it.
+type Quorum struct {
+	Executor    *string              `json:"executor"` // who leads; null: nobody, as far as this host knows
+	Index       uint64               `json:"index"`    // of the state; of two hosts the higher one knows more
+	Epoch       int64                `json:"epoch"`
+	Phase       cluster.Phase        `json:"phase"`
+	Master      *string              `json:"master"`
+	Opened      bool                 `json:"opened"` // clients are let in
+	Configs     []cluster.SyncConfig `json:"sync"`   // in force, oldest first
+	Members     []cluster.Member     `json:"members"`
+	Pools       []string             `json:"pools"` // still to be moved
+	Voters      []string             `json:"voters"`
+	Spare       *string              `json:"spare"`
+	Silent      []string             `json:"silent"`        // hosts of the inventory that this one has not heard for three seconds
+	Lease       *float64             `json:"lease_seconds"` // of the master: since its request that was granted last
+	Quarantined []cluster.Quarantine `json:"quarantined"`
+	Paused      *cluster.Pause       `json:"paused"`
+	Halted      string               `json:"halted"`
+	Judgements  []cluster.Judgement  `json:"judgements"` // the executor's
+	Waits       []string             `json:"waits"`      // and what it waits for
 }
 
 // MonitorConfig is the server.yaml that is in force. SHA256 and the two switches are null when there is none.
@@ -65,7 +87,7 @@ type Node struct {
 // monitor fills in PGMonitor.
 func (w *watcher) monitor(now time.Time) Monitor {
 	m := Monitor{
-		Program: program, Version: w.Version, Host: w.Host, Status: monitorStatus(w.config), Time: now.Format(timeLayout),
+		Program: program, Version: w.Version, Host: w.Host, Status: monitorStatus(w), Time: now.Format(timeLayout),
 		PID: w.pid, Binary: w.Binary, Setting: w.Settings, Config: MonitorConfig{File: w.config.path},
 	}
 	if w.config.taken {
@@ -77,11 +99,56 @@ func (w *watcher) monitor(now time.Time) Monitor {
 	if w.config.problem != "" {
 		m.Config.Error = new(w.config.problem)
 	}
+	if w.quorum != nil {
+		m.Quorum = w.quorumNow()
+	}
 	return m
 }
 
-// monitorStatus is the watcher in one sentence.
-func monitorStatus(c *config) string {
+func (w *watcher) quorumNow() *Quorum {
+	k := w.latest()
+	s := &k.State
+	voters, spare := w.quorum.voters()
+	q := &Quorum{
+		Executor: orNull(w.quorum.leader()), Index: k.Index, Epoch: s.Epoch, Phase: s.Phase, Master: orNull(s.Master), Opened: s.Opened,
+		Configs: orEmpty(s.Configs), Members: orEmpty(s.Members), Pools: orEmpty(s.Pools), Voters: orEmpty(voters), Spare: orNull(spare),
+		Silent: w.silent(), Quarantined: orEmpty(s.Quarantined), Paused: s.Paused, Halted: s.Halted,
+		Judgements: orEmpty(w.decision.Judgements), Waits: orEmpty(w.decision.Waits),
+	}
+	if w.facts != nil && s.Master == w.name && w.facts.Lease < cluster.Never {
+		q.Lease = new(w.facts.Lease.Round(time.Millisecond).Seconds())
+	}
+	return q
+}
+
+// silent are the hosts that are not heard.
+func (w *watcher) silent() []string {
+	all := []string{}
+	for _, h := range w.hosts {
+		if heard, known := w.heard[h.Name]; !known || sinceBoot()-heard.At > 3*round {
+			all = append(all, h.Name)
+		}
+	}
+	return all
+}
+
+func orNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+func orEmpty[T any](all []T) []T {
+	if all == nil {
+		return []T{}
+	}
+	return all
+}
+
+// monitorStatus is the watcher in one sentence; the executor is active.
+func monitorStatus(w *watcher) string {
+	c := w.config
 	switch {
 	case !c.taken:
 		return "no configuration: " + c.problem
@@ -89,50 +156,55 @@ func monitorStatus(c *config) string {
 		return "a newer configuration is not in force: " + c.problem
 	case c.watcher == nil:
 		return c.path + " has no section pg_watcher"
-	case !c.watcher.InactiveFailover:
-		return WatchesOnly
+	case w.problem != "" && !c.watcher.InactiveFailover:
+		return "it takes no part in the quorum: " + w.problem
+	case w.quorum.leads():
+		return statusActive
 	}
 	return statusAvailable
 }
 
 // node fills in PGNode.
-func (w *watcher) node(now time.Time, what part, seen sight) Node {
+func (w *watcher) node(now time.Time, what part) Node {
 	n := Node{Program: program, Host: w.Host, Time: now.Format(timeLayout), Role: string(what), Status: statusAvailable}
-	switch what {
-	case partServer:
-		n.server(w.Host, w.Postgres, now, seen)
-	case partUnknown:
+	switch {
+	case what == partUnknown:
 		n.Status = "no configuration says whether this host has a server"
+	case w.server != nil && w.facts != nil:
+		n.server(w.Host, w.Postgres, w.server, w.facts)
 	}
 	return n
 }
 
-func (n *Node) server(host string, s postgres.Settings, now time.Time, seen sight) {
-	n.Role = string(cluster.RoleUnknown)
-	n.Status = serverStatus(host, s, now, seen)
-	if seen.err != nil {
-		n.Error = new(postgres.Explain(host, s, seen.err, probeLimit).Message)
+func (n *Node) server(host string, settings postgres.Settings, s *server, f *cluster.Facts) {
+	n.Role, n.Status = string(cluster.RoleUnknown), serverStatus(host, settings, s.last, f)
+	if err := s.last.SQLErr; err != nil {
+		n.Error = new(postgres.Explain(host, settings, err, lookLimit).Message)
 	}
-	in := seen.instance
-	if in == nil {
+	n.AskedAs, n.Fallback = orNull(s.last.AskedAs), orNull(s.last.Fallback)
+	q := s.sql
+	if q == nil {
 		return
 	}
-	n.Age = new(max(0, now.Sub(seen.since)).Round(time.Millisecond).Seconds())
-	n.AskedAs = new(seen.role)
-	if seen.instead != "" {
-		n.Fallback = new(seen.instead)
+	n.Age = new(f.Silent.Round(time.Millisecond).Seconds())
+	position := q.Current
+	if q.Recovery {
+		position = q.Replayed
 	}
-	n.Version, n.Timeline, n.LSN = new(in.Version), new(int(in.Timeline)), new(in.Position.String())
-	if seen.err == nil && now.Sub(seen.since) <= patience {
+	n.Version, n.Timeline, n.LSN = new(q.Version), new(int(q.Timeline)), new(position.String())
+	if f.Running && f.Silent <= patience {
 		n.Role = string(cluster.RoleMaster)
-		if in.InRecovery {
+		if q.Recovery {
 			n.Role = string(cluster.RoleStandby)
 		}
 	}
-	if in.Receiver != nil && in.Receiver.SenderHost != "" {
-		n.Upstream = new(in.Receiver.SenderHost)
+	if up := f.Upstream.Receiver; up != "" && up != "?" {
+		n.Upstream = new(up)
 	}
 }
+
+// patience is how long an answer may be on its way before its absence is told.
+const patience = 3 * time.Second
 
 // asked is for the log: as whom, and why not as itself.
 func (n *Node) asked() string {
@@ -146,23 +218,40 @@ func (n *Node) asked() string {
 }
 
 // serverStatus is a server in one sentence, which stays the same as long as the server does.
-func serverStatus(host string, s postgres.Settings, now time.Time, seen sight) string {
-	in := seen.instance
+func serverStatus(host string, settings postgres.Settings, seen postgres.OwnSight, f *cluster.Facts) string {
+	err := seen.SQLErr
 	switch {
-	case seen.err != nil && !silent(seen.err):
-		return postgres.Explain(host, s, seen.err, probeLimit).Message
-	case seen.err != nil, now.Sub(seen.since) > patience:
-		return "PostgreSQL gives no answer"
-	case in == nil:
+	case err != nil && !silent(err):
+		return postgres.Explain(host, settings, err, lookLimit).Message
+	case f.Silent >= cluster.Never/8:
 		return "PostgreSQL has not answered yet"
-	case !in.InRecovery:
+	case f.Silent > patience:
+		return "PostgreSQL gives no answer"
+	case !f.Recovery:
 		return statusActive
-	case in.Receiver == nil:
+	case f.Upstream.Receiver == "":
 		return "the standby receives nothing: it has no WAL receiver"
-	case in.Receiver.Status != "streaming":
-		return fmt.Sprintf("the standby does not stream: its receiver is %s", in.Receiver.Status)
-	case in.Paused:
+	case !f.Upstream.Streaming:
+		return "the standby does not stream: its receiver has not connected"
+	case f.Paused:
 		return "replay is paused"
 	}
 	return statusAvailable
+}
+
+// silent tells whether an error is the absence of an answer, not an answer that says no.
+func silent(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// publish writes the status files, and logs what has changed.
+func (w *watcher) publish() {
+	what, now := w.config.partOf(w.Host), w.Now()
+	m, n := w.monitor(now), w.node(now, what)
+	w.tell("configuration", w.config.sum)
+	w.tell("monitor", m.Status)
+	w.tell("node", n.Status)
+	w.tell("role", n.Role)
+	w.tell("asked", n.asked())
+	w.tell("files", problem(errors.Join(w.write("PGMonitor", m), w.write("PGNode", n))))
 }

@@ -5,52 +5,107 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/consensus"
+	"github.com/pgctl/pgctl/pkg/failover"
+	"github.com/pgctl/pgctl/pkg/nodes"
+	"github.com/pgctl/pgctl/pkg/pgpool"
 	"github.com/pgctl/pgctl/pkg/postgres"
 	"github.com/pgctl/pgctl/pkg/remote"
 )
 
-// ServerYAML is where the site's roll-out puts a node's configuration, RunDir where the status files are.
+// Where a watcher's files are by default: the node's configuration that the site's roll-out puts there, its status files, what must outlive a
+// boot, what must not, and what proves who it is.
 const (
 	ServerYAML = "/pitrix/conf/global/server.yaml"
 	RunDir     = "/var/run"
+	StateDir   = "/var/lib/pgctl"
+	MemoryPath = "/run/pgctl/watch.json"
+	TLSDir     = "/etc/pgctl/tls"
 )
 
-// round is how often the watcher looks.
-const round = time.Second
+// round is how often the watcher looks when nothing happens; gap is how soon it looks again when something does.
+const (
+	round = time.Second
+	gap   = 50 * time.Millisecond
+)
 
 // Options are what a watcher stands on.
 type Options struct {
-	Host       string      // this host's name, as in pg_node_info and globals
-	Local      remote.Host // this machine
-	ServerYAML string
-	RunDir     string
-	Postgres   postgres.Settings
-	Version    string
-	Binary     string // SHA-256 of the program that runs, hex
-	Settings   string // SHA-256 of pgctl.yaml, hex; "" there is none
-	Now        func() time.Time
-	Log        *slog.Logger
+	Host        string      // this host's name, as in pg_node_info and globals
+	Local       remote.Host // this machine
+	ServerYAML  string
+	RunDir      string
+	StateDir    string
+	MemoryPath  string
+	TLSDir      string
+	Listen      string // HOST:PORT of the watchers' port; "" every address, and the port of server.yaml
+	Postgres    postgres.Settings
+	Replication nodes.ReplicationConfig
+	PGPool      pgpool.Settings
+	Version     string
+	Binary      string // SHA-256 of the program that runs, hex
+	Settings    string // SHA-256 of pgctl.yaml, hex; "" there is none
+	Now         func() time.Time
+	Log         *slog.Logger
 }
 
 // ErrAnother is returned when a watcher runs on this host already.
 var ErrAnother = errors.New("another pgctl watch runs on this host")
 
-// watcher is a running one.
+// watcher is a running one. What is not guarded otherwise is the loop's alone.
 type watcher struct {
 	Options
+	name   string // this host, as server.yaml spells it
 	pid    int
 	config *config
-	probe  *prober
 	told   map[string]string // what the log was told last, by subject
+	born   time.Duration
+
+	memory    memory
+	directory *directory
+	port      *consensus.Port
+	peers     *peers
+	quorum    *quorum
+	hosts     []consensus.Host
+	server    *server // nil: none here
+	pool      *pool   // nil: none here
+	problem   string  // why it takes no part in the quorum; "" it does
+
+	heard    map[string]cluster.Heard
+	letters  map[string]*dispatch // the last one of each host
+	looking  time.Duration        // since when a look is under way; 0 none is
+	lookedAt time.Duration        // when the last one began
+	facts    *cluster.Facts
+	decision cluster.Decision
+	deciding bool
+	joining  bool // a change of the members is under way
+	asking   bool // for the lease
+	working  map[lane]*work
+	tried    map[string]time.Duration // when something was tried last, by what
+	probes   *probes
+	target   atomic.Pointer[failover.PoolTarget]
+
+	soon    chan struct{} // of one: something has happened
+	arrived chan *dispatch
+	looked  chan look
+	events  chan func() // done by the loop, in turn
+	life    context.Context
+}
+
+// look is what was seen of the own server, and when the look began.
+type look struct {
+	sight postgres.OwnSight
+	began time.Duration
 }
 
 // Run watches until ctx ends. The status files stay, with the time of the last round.
@@ -62,41 +117,133 @@ func Run(ctx context.Context, o Options) error {
 	defer lock.Close()
 	w := newWatcher(o)
 	w.Log.Info("begins", "version", w.Version, "host", w.Host, "file", w.ServerYAML)
+	err = w.loop(ctx)
+	w.Log.Info("ends")
+	return errors.Join(err, w.close())
+}
+
+func newWatcher(o Options) *watcher {
+	now := sinceBoot()
+	w := &watcher{
+		Options: o, name: o.Host, pid: os.Getpid(), config: &config{path: o.ServerYAML}, told: map[string]string{}, born: now,
+		memory: readMemory(o.MemoryPath, now), directory: newDirectory(), heard: map[string]cluster.Heard{}, letters: map[string]*dispatch{},
+		working: map[lane]*work{}, tried: map[string]time.Duration{}, probes: newProbes(), soon: make(chan struct{}, 1), arrived: make(chan *dispatch, 64), looked: make(chan look, 1),
+		events: make(chan func(), 64), life: context.Background(),
+	}
+	w.target.Store(&failover.PoolTarget{})
+	return w
+}
+
+// again has the loop look at everything once more, soon.
+func (w *watcher) again() {
+	select {
+	case w.soon <- struct{}{}:
+	default:
+	}
+}
+
+// post has the loop do something.
+func (w *watcher) post(f func()) {
+	select {
+	case w.events <- f:
+	case <-w.life.Done():
+	}
+}
+
+func (w *watcher) loop(ctx context.Context) error {
+	w.life = ctx
 	ticker := time.NewTicker(round)
 	defer ticker.Stop()
+	w.tick(ctx)
 	for {
-		w.round(ctx)
 		select {
 		case <-ctx.Done():
-			w.Log.Info("ends")
 			return nil
 		case <-ticker.C:
+			w.tick(ctx)
+		case <-w.soon:
+			w.look(ctx)
+		case l := <-w.looked:
+			w.looking = 0
+			w.round(ctx, l)
+		case d := <-w.arrived:
+			w.hear(ctx, d)
+		case f := <-w.events:
+			f()
+		}
+		if w.quorum != nil && w.quorum.failed() != nil {
+			return w.quorum.failed()
 		}
 	}
 }
 
-func newWatcher(o Options) *watcher {
-	return &watcher{
-		Options: o, pid: os.Getpid(), config: &config{path: o.ServerYAML}, told: map[string]string{},
-		probe: &prober{ask: newLogin(o).ask, now: o.Now},
+// tick is once a second, whatever hangs.
+func (w *watcher) tick(ctx context.Context) {
+	w.config.look()
+	w.join()
+	now := sinceBoot()
+	if w.looking != 0 && now-w.looking > lookLimit+round && w.server != nil { // not even the files answer
+		seen := w.server.last
+		seen.SQL, seen.SQLErr = nil, errors.New("a look at it does not come back")
+		w.round(ctx, look{seen, w.looking})
+		return
 	}
+	w.look(ctx)
 }
 
-// round looks once, and waits for nothing but this host's files.
-func (w *watcher) round(ctx context.Context) {
-	w.config.look()
-	what := w.config.partOf(w.Host)
-	if what == partServer {
-		w.probe.start(ctx)
+// look asks the own server, unless that is under way. A host without one has its round at once.
+func (w *watcher) look(ctx context.Context) {
+	now := sinceBoot()
+	switch {
+	case w.looking != 0:
+		return
+	case w.server == nil:
+		w.round(ctx, look{began: now})
+		return
+	case now-w.lookedAt < gap:
+		time.AfterFunc(gap, w.again)
+		return
 	}
-	now := w.Now()
-	m, n := w.monitor(now), w.node(now, what, w.probe.sight())
-	w.tell("configuration", w.config.sum)
-	w.tell("monitor", m.Status)
-	w.tell("node", n.Status)
-	w.tell("role", n.Role)
-	w.tell("asked", n.asked())
-	w.tell("files", problem(errors.Join(w.write("PGMonitor", m), w.write("PGNode", n))))
+	w.looking, w.lookedAt = now, now
+	own := w.server.own
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, lookLimit)
+		defer cancel()
+		w.looked <- look{own.Look(ctx), now}
+	}()
+}
+
+// round reports, asks for the lease, and decides what to do about the own server; the executor decides about the region.
+func (w *watcher) round(ctx context.Context, l look) {
+	now := sinceBoot()
+	state := w.state()
+	w.memory.learn(state, now)
+	if w.server != nil {
+		w.facts = w.seen(l, state, now)
+	}
+	if w.quorum != nil {
+		w.report(now)
+		w.lease(ctx, state, now)
+		w.reconcile(ctx, state, now)
+		w.decide(ctx, state, now)
+	}
+	w.publish()
+	w.keepMemory()
+}
+
+// state is the latest that is known of the quorum.
+func (w *watcher) state() *cluster.State {
+	if w.quorum == nil {
+		return &cluster.State{}
+	}
+	return &w.quorum.state.Load().State
+}
+
+func (w *watcher) latest() known {
+	if w.quorum == nil {
+		return known{}
+	}
+	return *w.quorum.state.Load()
 }
 
 // tell logs what has changed.
@@ -121,18 +268,37 @@ func (w *watcher) write(name string, doc any) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(w.RunDir, "pg_watcher."+name)
-	temp := filepath.Join(w.RunDir, ".pg_watcher."+name+".new")
-	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	return replaceFile(filepath.Join(w.RunDir, "pg_watcher."+name), append(text, '\n'), 0o644, false)
+}
+
+func (w *watcher) keepMemory() {
+	if w.server != nil {
+		w.server.mu.Lock()
+		defer w.server.mu.Unlock()
 	}
-	if err := os.WriteFile(temp, append(text, '\n'), 0o644); err != nil {
-		return err
+	text, err := json.Marshal(w.memory)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(w.MemoryPath), 0o700)
 	}
-	if err := os.Chmod(temp, 0o644); err != nil { // whatever the umask
-		return err
+	if err == nil {
+		err = replaceFile(w.MemoryPath, text, 0o600, false)
 	}
-	return os.Rename(temp, path)
+	w.tell("memory", problem(err))
+}
+
+// close ends what is open. What is at work on the server is not waited for.
+func (w *watcher) close() error {
+	for _, work := range w.working {
+		work.end()
+	}
+	err := w.quorum.close()
+	if w.peers != nil {
+		w.peers.close()
+	}
+	if w.port != nil {
+		err = errors.Join(err, w.port.Close())
+	}
+	return err
 }
 
 // lockDir makes this the only watcher of the host: two would write one file in turn. The lock ends with the process.

@@ -1,0 +1,86 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/plan"
+	"github.com/pgctl/pgctl/pkg/remote"
+)
+
+// PoolTarget is the master that a pool is pointed at.
+type PoolTarget struct {
+	Master    string
+	Addresses []string // of the master's host
+	Port      int
+	SystemID  uint64
+}
+
+// proveLimit is how long a pool that was restarted may take until a write through it reaches the master.
+const proveLimit = 20 * time.Second
+
+// Point makes one pool write to the master and proves it: the steps of `pgpool sync`, one after the other, each skipped where it is done.
+func (p *Pools) Point(ctx context.Context, pool string, to PoolTarget) error {
+	s := plan.Step{Host: pool, Args: poolArgs(to)}
+	handlers := p.Handlers()
+	for _, verb := range []string{verbPoolEdit, verbPoolRestart} {
+		if done, err := handlers[verb].Done(ctx, s); err == nil && done {
+			continue
+		}
+		if err := handlers[verb].Do(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", verb, err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, proveLimit)
+	defer cancel()
+	for {
+		done, err := handlers[verbPoolProve].Done(ctx, s)
+		if done {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return errors.Join(errors.New("no write through the pool has reached the master"), err)
+		}
+		pause(ctx, 100*time.Millisecond)
+	}
+}
+
+// Backend is the server that the pool writes to: what the running pgpool says; where pgctl cannot log in, what its file says, if it started after
+// that was put there; where none runs, what its next start would take. "" when that is not exactly one server.
+func (p *Pools) Backend(ctx context.Context, pool string) string {
+	running, conf, err := poolRestart{p}.running(ctx, pool)
+	switch {
+	case err == nil:
+		return only(running)
+	case conf == nil:
+		return ""
+	case cannotAsk(err):
+		out, err := p.Hosts(pool).Run(ctx, remote.Script(poolStartedScript, p.Settings.ConfPath()))
+		if err != nil || strings.TrimSpace(string(out.Stdout)) != "yes" {
+			return ""
+		}
+	}
+	backends, err := conf.Backends()
+	if err != nil {
+		return ""
+	}
+	return only(backends)
+}
+
+func only(backends []cluster.Backend) string {
+	if len(backends) != 1 || backends[0].Down {
+		return ""
+	}
+	return backends[0].Host
+}
+
+func poolArgs(to PoolTarget) map[string]string {
+	return map[string]string{
+		"master": to.Master, "port": strconv.Itoa(to.Port), "system_id": strconv.FormatUint(to.SystemID, 10), "addresses": strings.Join(to.Addresses, " "),
+	}
+}

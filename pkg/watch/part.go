@@ -1,0 +1,352 @@
+package watch
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/consensus"
+	"github.com/pgctl/pgctl/pkg/failover"
+	"github.com/pgctl/pgctl/pkg/nodes"
+	"github.com/pgctl/pgctl/pkg/postgres"
+	"github.com/pgctl/pgctl/pkg/remote"
+)
+
+// errAlone is why a host without certificates watches on its own.
+var errAlone = errors.New("no certificate: run pgctl deploy")
+
+// join takes this host's part in the region as its server.yaml says, when that is taken and whenever it changes.
+func (w *watcher) join() {
+	section := w.config.watcher
+	if section == nil {
+		return
+	}
+	hosts := members(section)
+	if w.port != nil && slices.Equal(hosts, w.hosts) {
+		return
+	}
+	err := w.take(section, hosts)
+	w.problem = problem(err)
+	w.tell("quorum", w.problem)
+}
+
+func (w *watcher) take(section *nodes.Watcher, hosts []consensus.Host) error {
+	i := slices.IndexFunc(hosts, func(h consensus.Host) bool { return sameHost(h.Name, w.Host) })
+	if i < 0 {
+		return fmt.Errorf("%s is not in %s", w.Host, w.ServerYAML)
+	}
+	self := hosts[i]
+	w.name = self.Name
+	if self.Role == consensus.Server && w.server == nil {
+		w.server = newServer(postgres.OwnServer(w.Local, w.Postgres), self.Name, &w.memory, sinceBoot())
+	}
+	if slices.ContainsFunc(section.Nodes, func(n nodes.WatchedNode) bool { return slices.Contains(n.Pools, self.Name) }) && w.pool == nil {
+		w.pool = &pool{host: self.Name, pools: &failover.Pools{
+			Hosts: func(string) remote.Host { return w.Local }, Settings: w.PGPool, Timeout: 5 * time.Second, Stamp: w.Now().UTC().Format("20060102T150405Z"),
+			Warn: func(_, message string) { w.Log.Warn("pool", "problem", message) },
+		}}
+	}
+	if w.port == nil {
+		if err := w.open(section); err != nil {
+			return err
+		}
+	}
+	w.port.SetHosts(hosts)
+	w.peers.connect(hosts)
+	if w.quorum == nil {
+		q, err := w.openQuorum(hosts, section, self.Role)
+		if err != nil {
+			return err
+		}
+		w.quorum = q
+	} else if w.quorum.node != nil {
+		if err := w.quorum.node.SetHosts(hosts); err != nil {
+			return err
+		}
+	}
+	w.hosts = hosts
+	return nil
+}
+
+// open opens the port, with what deploy has put there.
+func (w *watcher) open(section *nodes.Watcher) error {
+	files := consensus.Files{
+		CA: filepath.Join(w.TLSDir, "ca.crt"), Certificate: filepath.Join(w.TLSDir, "host.crt"), Key: filepath.Join(w.TLSDir, "host.key"),
+	}
+	if _, err := os.Stat(files.Certificate); err != nil {
+		return errors.Join(errAlone, err)
+	}
+	port, err := consensus.Listen(consensus.PortOptions{
+		Host: w.name, Listen: cmp.Or(w.Listen, net.JoinHostPort("", strconv.Itoa(section.Port))), Files: files, Log: w.Log, Now: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	w.port, w.peers = port, newPeers(w.name, port, w.Log)
+	go func() { w.Log.Debug("the port is closed", "reason", w.serve()) }()
+	return nil
+}
+
+// policy is what goes by this host's server.yaml, and the voters of now.
+func (w *watcher) policy() *cluster.Policy {
+	p := cluster.PolicyOf(w.config.watcher)
+	if voters, spare := w.quorum.voters(); len(voters) > 0 {
+		p.Voters, p.Spare = voters, spare
+	}
+	p.RetryInterval = freezeFor
+	return &p
+}
+
+// freezeFor is how long no process of a receiver is seen after the service file names nobody: one that is begun later reads that file, so
+// there is nothing to wait for but a second look.
+const freezeFor = 2 * gap
+
+// seen turns a look into facts.
+func (w *watcher) seen(l look, state *cluster.State, now time.Duration) *cluster.Facts {
+	frozen, err := w.frozenFor()
+	w.tell("marker", problem(err))
+	master, _ := os.ReadFile(failover.MasterFile)
+	sight := w.sight(l.began)
+	f := w.server.facts(l.sight, view{
+		now: now, asked: l.began, state: state, sight: &sight, frozen: frozen,
+		masterFile: strings.TrimSpace(string(master)), hostOf: w.directory.hostOf,
+	})
+	w.directory.setMember(l.sight.Member)
+	w.directory.setPort(w.name, l.sight.Port)
+	return f
+}
+
+// sight is what was heard until a moment.
+func (w *watcher) sight(until time.Duration) cluster.Sight {
+	s := cluster.Sight{Now: sinceBoot(), Since: w.born}
+	for _, h := range w.heard {
+		if h.At <= until {
+			s.Heard = append(s.Heard, h)
+		}
+	}
+	slices.SortFunc(s.Heard, func(a, b cluster.Heard) int { return cmp.Compare(a.Host, b.Host) })
+	return s
+}
+
+// report tells all others, and itself.
+func (w *watcher) report(now time.Duration) {
+	w.memory.Seq++
+	r := &cluster.Report{
+		Host: w.name, Seq: w.memory.Seq, Features: cluster.Features, Epoch: w.memory.Epoch, Phase: w.memory.Phase,
+		EpochAge: now - w.memory.EpochAt, PhaseAge: now - w.memory.PhaseAt, Facts: w.facts, Probes: w.probed(now),
+	}
+	if w.pool != nil {
+		r.Pool = w.pool.facts()
+	}
+	d := &dispatch{
+		Report: r, Index: w.latest().Index, Inventory: inventoryHash(w.hosts), Inactive: w.config.watcher.InactiveFailover,
+		Version: w.Version, Status: monitorStatus(w),
+	}
+	if w.server != nil {
+		d.Port, d.Slot = w.server.last.Port, w.server.last.Slot
+	}
+	w.heard[w.name], w.letters[w.name] = cluster.Heard{Report: r, At: now}, d
+	withLogin := *d
+	withLogin.Login = w.directory.loginNow()
+	for _, h := range w.hosts {
+		switch {
+		case h.Name == w.name:
+		case h.Role == consensus.Server:
+			w.peers.tell(h.Name, &withLogin)
+		default:
+			w.peers.tell(h.Name, d)
+		}
+	}
+}
+
+// hear takes another host's report. One that is older than what was heard of that host is dropped, but for a host whose clock was put back.
+func (w *watcher) hear(ctx context.Context, d *dispatch) {
+	now := sinceBoot()
+	if before, known := w.heard[d.Report.Host]; known && before.Seq >= d.Report.Seq && now-before.At < 3*round {
+		return
+	}
+	w.heard[d.Report.Host], w.letters[d.Report.Host] = cluster.Heard{Report: d.Report, At: now}, d
+	w.directory.setPort(d.Report.Host, d.Port)
+	if w.directory.setLogin(d.Login) {
+		w.keepLogin(d.Login)
+	}
+	if d.Index > w.latest().Index && w.quorum != nil && w.quorum.node == nil {
+		go w.fetchState(ctx, d.Report.Host)
+	}
+	if w.quorum.leads() && !w.settled() {
+		w.decide(ctx, w.state(), now)
+	}
+}
+
+// settled tells whether nothing is under way that the next report could bring on.
+func (w *watcher) settled() bool {
+	s := w.state()
+	return s.Phase == cluster.Serving && s.Opened && len(s.Configs) == 1 && len(s.Pools) == 0
+}
+
+// fetchState asks a host that replicates for its state: a pool's host has no replica.
+func (w *watcher) fetchState(ctx context.Context, host string) {
+	ctx, cancel := context.WithTimeout(ctx, leaseLimit)
+	defer cancel()
+	var text json.RawMessage
+	if err := w.peers.ask(ctx, host, pathState, struct{}{}, &text); err != nil {
+		w.Log.Debug("no state", "of", host, "error", err)
+		return
+	}
+	if k, err := readKnown(text); err == nil {
+		w.quorum.learn(k)
+	}
+}
+
+// lease asks the executor to confirm that this host is master, when the last confirmation is getting old.
+func (w *watcher) lease(ctx context.Context, state *cluster.State, now time.Duration) {
+	if w.server == nil || w.asking || state.Master != w.name || state.Phase == cluster.Electing {
+		return
+	}
+	limit := w.config.watcher.Lease
+	if w.facts.Lease < min(limit/4, round) {
+		return
+	}
+	w.asking = true
+	leader, epoch, server := w.quorum.leader(), state.Epoch, w.server
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, leaseLimit)
+		defer cancel()
+		grant, err := w.askLease(ctx, leader, epoch)
+		if err == nil && grant.Epoch == epoch && grant.Gen <= w.latest().State.Gen {
+			server.leased(epoch, now)
+		}
+		w.post(func() { w.asking = false })
+	}()
+}
+
+func (w *watcher) askLease(ctx context.Context, leader string, epoch int64) (grant leaseGrant, err error) {
+	if leader == w.name {
+		return w.quorum.confirm(ctx, w.name, epoch)
+	}
+	if leader == "" {
+		return grant, consensus.ErrNotLeader
+	}
+	err = w.peers.ask(ctx, leader, pathLease, leaseRequest{epoch}, &grant)
+	return grant, err
+}
+
+// grant answers another host's question for the lease.
+func (w *watcher) grant(host string, q leaseRequest) (leaseGrant, error) {
+	if w.quorum == nil {
+		return leaseGrant{}, consensus.ErrNotLeader
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), leaseLimit)
+	defer cancel()
+	return w.quorum.confirm(ctx, host, q.Epoch)
+}
+
+// reconcile does what this host's own server and pool need.
+func (w *watcher) reconcile(ctx context.Context, state *cluster.State, now time.Duration) {
+	p, sight := w.policy(), w.sight(now)
+	w.directory.resolve(p.Servers, now)
+	if w.server != nil {
+		w.prepare(ctx, state, p)
+		w.begin(ctx, cluster.Reconcile(state, w.facts, &sight, p))
+		w.server.commits(ctx, w.facts)
+	}
+	if w.pool != nil {
+		w.pool.look(ctx, now, slices.Contains(state.Pools, w.name), w.again)
+		if m := state.Master; m != "" {
+			w.target.Store(&failover.PoolTarget{Master: m, Addresses: w.directory.addressesOf(m), Port: w.directory.portOf(m), SystemID: state.System})
+		}
+		w.begin(ctx, cluster.ReconcilePool(state, w.pool.facts(), p))
+	}
+}
+
+// decide is the executor's.
+func (w *watcher) decide(ctx context.Context, state *cluster.State, now time.Duration) {
+	if !w.quorum.leads() {
+		w.decision = cluster.Decision{}
+		return
+	}
+	p, sight := w.policy(), w.sight(now)
+	for _, d := range w.letters {
+		p.Inactive = p.Inactive || d.Inactive
+	}
+	w.decision = cluster.Decide(state, &sight, p, rand.Text()[:16])
+	w.tellDecision()
+	if w.deciding {
+		return
+	}
+	c := w.decision.Command
+	if c == nil {
+		c = w.pauseIsOver(state)
+	}
+	if c == nil {
+		w.advance(ctx)
+		return
+	}
+	w.deciding = true
+	w.Log.Info("proposes", "command", c.Kind, "host", c.Host, "rule", c.Record.Rule, "epoch", c.Epoch, "gen", c.Gen)
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		err := w.quorum.propose(ctx, *c)
+		if errors.Is(err, cluster.ErrStale) {
+			err = nil
+		}
+		w.post(func() {
+			w.deciding = false
+			w.tell("proposal", problem(err))
+			w.again()
+		})
+	}()
+}
+
+// pauseIsOver ends a pause whose time has come. It is the executor's clock that says so, and its proposal that all go by.
+func (w *watcher) pauseIsOver(s *cluster.State) *cluster.Command {
+	if s.Paused == nil || s.Paused.Until == "" {
+		return nil
+	}
+	until, err := time.Parse(time.RFC3339, s.Paused.Until)
+	if err != nil || w.Now().Before(until) {
+		return nil
+	}
+	return &cluster.Command{Kind: cluster.ResumeHA, Epoch: s.Epoch, Gen: s.Gen, Record: cluster.Record{Rule: "the pause of " + s.Paused.Owner + " is over"}}
+}
+
+// advance brings the members one change nearer to the inventory, once a round, while a majority has the same one.
+func (w *watcher) advance(ctx context.Context) {
+	if w.joining || !w.sameInventory() {
+		return
+	}
+	w.joining = true
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		change, err := w.quorum.node.Advance(ctx)
+		if change != nil {
+			w.Log.Info("members", "change", change.String(), "error", problem(err))
+		}
+		w.post(func() { w.joining = false })
+	}()
+}
+
+// sameInventory tells whether a majority of the voters reports this host's inventory.
+func (w *watcher) sameInventory() bool {
+	voters, _ := w.quorum.voters()
+	own, same := inventoryHash(w.hosts), 0
+	for _, voter := range voters {
+		if d := w.letters[voter]; d != nil && d.Inventory == own && sinceBoot()-w.heard[voter].At < 3*round {
+			same++
+		}
+	}
+	return same > len(voters)/2
+}

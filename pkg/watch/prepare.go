@@ -1,0 +1,155 @@
+package watch
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/postgres"
+)
+
+// settings are what the watcher needs of its PostgreSQL. It is the watcher that restarts it, behind the gate; and what PostgreSQL's own timers
+// would add to an outage is taken away.
+var settings = map[string]string{
+	"restart_after_crash":         "off",
+	"wal_retrieve_retry_interval": "1s",
+	"wal_receiver_timeout":        "10s",
+	"wal_sender_timeout":          "10s",
+}
+
+// loginPath keeps how a standby logs in: a frozen server's files do not say it any more.
+func (w *watcher) loginPath() string { return filepath.Join(w.StateDir, "replication.json") }
+
+// prepare brings about what the decisions take for granted: the data here has a name, the login for replication is known, PostgreSQL has the
+// settings, the master has the slots that its standbys use. Each is tried in the background, now and then, until it is so.
+func (w *watcher) prepare(ctx context.Context, s *cluster.State, p *cluster.Policy) {
+	if p.Inactive || w.working[lanePrepare] != nil {
+		return
+	}
+	seen, f := w.server.last, w.facts
+	var do func(context.Context) error
+	what := ""
+	switch {
+	case seen.Missing || seen.FilesErr != nil:
+	case w.directory.loginNow() == nil && w.due("login"):
+		what, do = "learn how a standby logs in", w.learnLogin
+	case seen.Member == "" && seen.SystemID != 0:
+		what, do = "name the data", func(ctx context.Context) error { return w.server.own.SetMember(ctx, w.mint()) }
+	case f.Running && f.Silent == 0 && seen.SQL != nil && differ(seen.SQL.Settings) && w.due("settings"):
+		what, do = "set what PostgreSQL needs", func(ctx context.Context) error { return w.server.own.EnsureSettings(ctx, settings) }
+	case f.Running && !f.Recovery && s.Master == w.name && seen.SQL != nil:
+		for _, slot := range wants(seen.SQL, w.slots()) {
+			what, do = "make the slot "+slot, func(ctx context.Context) error { return w.server.own.Server().MakeSlot(ctx, slot) }
+			break
+		}
+	}
+	if do == nil {
+		return
+	}
+	ctx, end := context.WithTimeout(ctx, actLimit(cluster.DoFreeze))
+	now := &work{actions: []cluster.Action{{}}, end: end}
+	w.working[lanePrepare] = now
+	go func() {
+		defer end()
+		err := do(ctx)
+		w.post(func() {
+			w.tell("prepare: "+what, outcome(err))
+			delete(w.working, lanePrepare)
+			w.again()
+		})
+	}()
+}
+
+func outcome(err error) string {
+	if err == nil {
+		return "done"
+	}
+	return problem(err)
+}
+
+// lanePrepare is the lane of what is prepared.
+const lanePrepare lane = "prepare"
+
+// due tells whether something was not tried for a while.
+func (w *watcher) due(what string) bool {
+	now := sinceBoot()
+	if last, tried := w.tried[what]; tried && now-last < 10*time.Second {
+		return false
+	}
+	w.tried[what] = now
+	return true
+}
+
+// differ tells whether a setting is not as it shall be. PostgreSQL shows times in its own units.
+func differ(shown map[string]string) bool {
+	for name, value := range settings {
+		if is, known := shown[name]; known && is != value {
+			return true
+		}
+	}
+	return false
+}
+
+// mint is a name for the data here: the one that its receiver has, if that is this host's, else a new incarnation.
+func (w *watcher) mint() string {
+	if q := w.server.sql; q != nil && q.Receiver != nil && q.Receiver.Name != "" && cluster.IsMember(q.Receiver.Name, w.name) && strings.ToLower(q.Receiver.Name) == q.Receiver.Name {
+		return q.Receiver.Name
+	}
+	return cluster.MemberName(w.name, newIncarnation())
+}
+
+// newIncarnation is a random word of lower case letters and digits.
+func newIncarnation() string { return strings.ToLower(rand.Text()[:6]) }
+
+// slots are those that this master's standbys use.
+func (w *watcher) slots() []string {
+	var all []string
+	for host, d := range w.letters {
+		if f := d.Report.Facts; host != w.name && f != nil && f.Recovery {
+			all = append(all, d.Slot)
+		}
+	}
+	return all
+}
+
+// learnLogin takes the login from pgctl.yaml, from what was kept, or from PostgreSQL's own files.
+func (w *watcher) learnLogin(ctx context.Context) error {
+	if user := w.Replication.User; user != "" {
+		login := postgres.ConnInfo{"user": user}
+		if w.Replication.PassFile != "" {
+			login["passfile"] = w.Replication.PassFile
+		}
+		w.directory.setLogin(login)
+		return nil
+	}
+	if text, err := os.ReadFile(w.loginPath()); err == nil {
+		var login postgres.ConnInfo
+		if err := json.Unmarshal(text, &login); err == nil && w.directory.setLogin(login) {
+			return nil
+		}
+	}
+	upstream, _, err := w.server.own.Server().UpstreamOf(ctx, w.server.last.DataDir)
+	if err != nil {
+		return err
+	}
+	login := upstream.Login()
+	if login == nil {
+		return fmt.Errorf("no file of %s says how a standby logs in: another server may tell, or replication.user in pgctl.yaml", w.name)
+	}
+	w.directory.setLogin(login)
+	return w.keepLogin(login)
+}
+
+func (w *watcher) keepLogin(login postgres.ConnInfo) error {
+	text, err := json.Marshal(login)
+	if err != nil {
+		return err
+	}
+	return replaceFile(w.loginPath(), append(text, '\n'), 0o600, true)
+}

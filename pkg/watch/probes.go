@@ -1,0 +1,191 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/postgres"
+)
+
+// probes are this watcher's own trials to connect to every server, one at a time each. What counts as a sign of life is an answer to a startup
+// packet that PostgreSQL itself gave: a socket that accepts is none.
+type probes struct {
+	mu     sync.Mutex
+	asked  map[string]bool
+	answer map[string]cluster.Answer
+}
+
+func newProbes() *probes {
+	return &probes{asked: map[string]bool{}, answer: map[string]cluster.Answer{}}
+}
+
+// probeTimeout is how long a server has for its answer.
+const probeTimeout = 2 * time.Second
+
+// probed is what is known now, and begins the next trials. A server that its own watcher says to be read-only shows no life as a master by
+// answering; nor does one of which somebody else has seen that.
+func (w *watcher) probed(now time.Duration) []cluster.Probe {
+	var all []cluster.Probe
+	login := w.directory.loginNow()
+	for _, n := range w.config.watcher.Nodes {
+		host := n.Host
+		w.probe(host, login)
+		w.probes.mu.Lock()
+		answer, known := w.probes.answer[host]
+		w.probes.mu.Unlock()
+		if !known {
+			answer = cluster.AnswerNone
+		}
+		last, seen := w.memory.Life[host]
+		if !seen {
+			last = now
+			w.memory.Life[host] = now
+		}
+		all = append(all, cluster.Probe{Host: host, Quiet: now - last, Answer: answer})
+	}
+	return all
+}
+
+// probe asks one server, unless the question before is still on its way.
+func (w *watcher) probe(host string, login postgres.ConnInfo) {
+	port := w.directory.portOf(host)
+	p := w.probes
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asked[host] || port == 0 {
+		return
+	}
+	p.asked[host] = true
+	addresses := w.directory.addressesOf(host)
+	go func() {
+		address := host
+		if len(addresses) > 0 {
+			address = addresses[0]
+		}
+		answer := tryServer(address, port, login)
+		p.mu.Lock()
+		p.asked[host], p.answer[host] = false, answer
+		p.mu.Unlock()
+		w.post(func() { w.noteAnswer(host, answer) })
+	}()
+}
+
+// noteAnswer dates a sign of life.
+func (w *watcher) noteAnswer(host string, answer cluster.Answer) {
+	switch answer {
+	case cluster.AnswerMaster, cluster.AnswerFull:
+	case cluster.AnswerAuth:
+		if w.knownReadOnly(host) {
+			return
+		}
+	default:
+		return
+	}
+	w.memory.Life[host] = sinceBoot()
+}
+
+// knownReadOnly: its own watcher has just said so, or somebody who could log in has.
+func (w *watcher) knownReadOnly(host string) bool {
+	now := sinceBoot()
+	for _, h := range w.heard {
+		if now-h.At > 3*round {
+			continue
+		}
+		if f := h.Facts; h.Host == host && f != nil && (!f.Running || f.Recovery) {
+			return true
+		}
+		for i := range h.Probes {
+			if h.Probes[i].Host == host && h.Probes[i].Answer == cluster.AnswerStandby {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// tryServer connects, as a standby would where it is known how: a replication connection can ask whether the server is read-only.
+func tryServer(host string, port int, login postgres.ConnInfo) cluster.Answer {
+	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
+	defer cancel()
+	if login == nil {
+		return knock(ctx, host, port)
+	}
+	login["host"], login["port"], login["application_name"], login["replication"] = host, strconv.Itoa(port), "pgctl.probe", "true"
+	config, err := pgconn.ParseConfig(login.String())
+	if err != nil {
+		return knock(ctx, host, port)
+	}
+	config.Fallbacks = nil
+	conn, err := pgconn.ConnectConfig(ctx, config)
+	if err != nil {
+		return answerOf(err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	results, err := conn.Exec(ctx, "SHOW transaction_read_only").ReadAll()
+	if err != nil || len(results) != 1 || len(results[0].Rows) != 1 {
+		return cluster.AnswerAuth // it answers, and does not say what it is
+	}
+	if string(results[0].Rows[0][0]) == "on" {
+		return cluster.AnswerStandby
+	}
+	return cluster.AnswerMaster
+}
+
+// answerOf reads what a failed login says of the server.
+func answerOf(err error) cluster.Answer {
+	var pg *pgconn.PgError
+	switch {
+	case errors.As(err, &pg):
+		return answerOfCode(pg.Code)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return cluster.AnswerRefused
+	}
+	return cluster.AnswerNone
+}
+
+// answerOfCode: 57P03 is a server that starts or stops and lets nobody in; 53300 is one that is full (PostgreSQL manual, "Error Codes").
+func answerOfCode(code string) cluster.Answer {
+	switch code {
+	case "57P03":
+		return cluster.AnswerRefused
+	case "53300":
+		return cluster.AnswerFull
+	}
+	return cluster.AnswerAuth
+}
+
+// knock says a startup packet as the watcher's role and goes before it would have to log in: that leaves no line in PostgreSQL's log where
+// pg_hba.conf asks for a password.
+func knock(ctx context.Context, host string, port int) cluster.Answer {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		return answerOf(err)
+	}
+	defer conn.Close()
+	deadline, _ := ctx.Deadline()
+	_ = conn.SetDeadline(deadline)
+	front := pgproto3.NewFrontend(conn, conn)
+	front.Send(&pgproto3.StartupMessage{ProtocolVersion: pgproto3.ProtocolVersionNumber, Parameters: map[string]string{
+		"user": postgres.WatcherRole, "database": "postgres", "application_name": "pgctl.probe",
+	}})
+	if err := front.Flush(); err != nil {
+		return cluster.AnswerNone
+	}
+	message, err := front.Receive()
+	if err != nil {
+		return cluster.AnswerNone
+	}
+	if refusal, ok := message.(*pgproto3.ErrorResponse); ok {
+		return answerOfCode(refusal.Code)
+	}
+	return cluster.AnswerAuth
+}

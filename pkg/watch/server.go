@@ -1,0 +1,291 @@
+package watch
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/postgres"
+)
+
+// lookLimit ends a look at PostgreSQL; what its files and the process table say is known before.
+const lookLimit = 2 * time.Second
+
+// server is this host's own PostgreSQL: what is seen of it, and what has to be remembered to give that an age. All but the
+// commits is the loop's.
+type server struct {
+	own  *postgres.Own
+	host string
+
+	mu     sync.Mutex // of memory, which the commits write too
+	memory *memory
+
+	last    postgres.OwnSight
+	sql     *postgres.OwnSQL // the last that answered; nil none did
+	since   time.Duration    // it streams without a break
+	gone    time.Duration    // last that a receiver was seen, or the service file was another
+	file    postgres.Upstream
+	named   bool // shown is what a session showed
+	shown   string
+	shownAt time.Duration
+	shownBy int64 // checkpoints by then
+	waited  bool
+	proof   *cluster.Proof
+	flush   map[string]cluster.LSN // as master, by standby's host
+	flushAt map[string]time.Duration
+	ended   cluster.LSN // where the recovery of the postmaster of memory.Postmaster ended
+	canary  committer
+	write   committer
+}
+
+// committer makes one commit at a time.
+type committer struct{ busy bool }
+
+func newServer(own *postgres.Own, host string, m *memory, now time.Duration) *server {
+	return &server{
+		own: own, host: host, memory: m, since: now, gone: now, shownAt: now,
+		flush: map[string]cluster.LSN{}, flushAt: map[string]time.Duration{},
+	}
+}
+
+// view is what the loop knows at a moment beside the server itself.
+type view struct {
+	now, asked time.Duration // now, and when the look began
+	state      *cluster.State
+	sight      *cluster.Sight // heard before the look began
+	frozen     int64          // base of the marker; 0
+	masterFile string
+	hostOf     func(address string) string
+}
+
+// facts turns a look into what the decisions go by.
+func (s *server) facts(seen postgres.OwnSight, v view) *cluster.Facts {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.memory
+	s.last = seen
+	f := &cluster.Facts{
+		Host: s.host, Name: seen.Member, System: seen.SystemID, Running: seen.Running, Stopped: !seen.Running && seen.CleanStop, Gate: seen.Gate,
+		Clients: !seen.HBAClosed, Archive: seen.Archive, FrozenFor: v.frozen, MasterFile: v.masterFile,
+	}
+	f.Upstream.File, f.Upstream.FileEpoch = seen.Service.Host, seen.Service.Epoch
+	if seen.Direct != "" {
+		f.Upstream.File, f.Upstream.FileEpoch = seen.Direct, 0
+	}
+	if seen.Service != s.file {
+		s.file, s.gone = seen.Service, v.now
+	}
+	if seen.Running && seen.SQL != nil {
+		m.Answered, s.sql = v.now, seen.SQL
+		s.answered(f, seen.SQL, v)
+	} else {
+		s.silent(f, seen, v)
+	}
+	f.Rows, f.Silent = m.Rows, 0
+	if seen.SQL == nil {
+		f.Silent = v.now - m.Answered
+	}
+	f.Starts, f.StartAge = m.Starts, v.now-m.StartedAt
+	s.ages(f, seen, v)
+	return f
+}
+
+// silent: it is down, or gives no answer. One that was started with the gate in place is a standby, whatever it does not say: the gate goes
+// with a promotion.
+func (s *server) silent(f *cluster.Facts, seen postgres.OwnSight, v view) {
+	f.Names.Shown = s.shown
+	s.since, s.gone = v.now, v.now
+	if !seen.Running {
+		return
+	}
+	if m := s.memory; seen.Life() == m.Postmaster { // it is the one that answered before
+		f.Recovery = m.Recovery
+		f.Recovered, f.Names.ShownFor, f.Names.Proof = s.ended, max(0, v.asked-s.shownAt), s.proof
+	}
+	f.Recovery = f.Recovery || seen.Gate && !seen.GateSince.After(seen.Started)
+}
+
+// ages are what goes on whether it answers or not.
+func (s *server) ages(f *cluster.Facts, seen postgres.OwnSight, v view) {
+	m := s.memory
+	if seen.Running && f.Recovery {
+		m.Write, m.Canary = v.now, longAgo
+	}
+	f.WriteAge = v.now - m.Write
+	if seen.Running {
+		f.WriteAge = max(0, min(f.WriteAge, time.Since(seen.Started)))
+	}
+	f.Lease, f.Canary = cluster.Never, cluster.Canary{Age: v.now - m.Canary, Names: m.CanaryNames}
+	if m.LeaseEpoch == v.state.Epoch {
+		f.Lease = v.now - m.Lease
+	}
+	f.Upstream.For, f.Upstream.Gone, f.Upstream.Moved = v.now-s.since, v.now-s.gone, v.now-m.GotAt
+}
+
+// answered takes what PostgreSQL itself says.
+func (s *server) answered(f *cluster.Facts, q *postgres.OwnSQL, v view) {
+	m := s.memory
+	if m.Starts > 0 && v.now-m.StartedAt > cluster.StartLasts {
+		m.Starts = 0
+	}
+	if life := s.last.Life(); life != m.Postmaster {
+		m.Postmaster, s.ended = life, 0
+	}
+	m.Rows, m.Recovery = q.Rows, q.Recovery
+	f.Recovery, f.Timeline, f.Received, f.Replayed, f.Paused = q.Recovery, q.Timeline, q.Received, q.Replayed, q.Paused
+	f.AtEnd, f.Unsafe = q.AtEnd, unsafe(q.Settings)
+	f.Saved = q.CheckpointTimeline == q.Timeline
+	s.receiver(f, q, v)
+	s.names(f, q, v)
+	if q.Recovery {
+		s.ended = 0
+		return
+	}
+	if s.ended == 0 { // it came out of recovery before this; a later position is on the safe side
+		s.ended = q.Current
+	}
+	f.Recovered, f.Current = s.ended, q.Current
+	for _, w := range q.Senders {
+		f.Senders = append(f.Senders, cluster.Sender{
+			PID: w.PID, Name: w.Name, Host: v.hostOf(w.Address), Stream: w.State == "streaming", Priority: w.Priority, Sync: w.SyncState, Flush: w.Flush, For: w.Age,
+		})
+	}
+	s.stalls(f, v)
+	f.Ahead = cluster.AheadOf(f, v.sight)
+}
+
+// unsafe says why what is acknowledged here may not be on the disk.
+func unsafe(settings map[string]string) string {
+	for _, name := range []string{"fsync", "full_page_writes"} {
+		if settings[name] == "off" {
+			return name + " is off"
+		}
+	}
+	return ""
+}
+
+func (s *server) receiver(f *cluster.Facts, q *postgres.OwnSQL, v view) {
+	up := &f.Upstream
+	if r := q.Receiver; r != nil {
+		up.Receiver, up.Name, up.Streaming = "?", r.Name, r.Status == "streaming" // "?": one that has not connected yet
+		if r.SenderHost != "" {
+			up.Receiver = r.SenderHost
+			if host := v.hostOf(r.SenderHost); host != "" {
+				up.Receiver = host
+			}
+		}
+		s.gone = v.now
+	}
+	if !up.Streaming {
+		s.since = v.now
+	}
+	if q.Received != s.memory.Got {
+		s.memory.Got, s.memory.GotAt = q.Received, v.now
+	}
+}
+
+// names dates what a new session shows. The look began at v.asked, so an age that counts from its end is rather too small.
+func (s *server) names(f *cluster.Facts, q *postgres.OwnSQL, v view) {
+	if q.Names != s.shown || !s.named {
+		s.named, s.shown, s.shownAt, s.shownBy, s.waited, s.proof = true, q.Names, v.now, q.Checkpoints, false, nil
+	}
+	s.waited = s.waited || q.WaitingSync || q.Checkpoints >= s.shownBy+2
+	f.Names = cluster.NamesFacts{
+		Shown: s.shown, ShownFor: max(0, v.asked-s.shownAt), Waited: s.waited, PerBackend: s.last.Major <= 10, Query: q.SlowestQuery, Proof: s.proof,
+	}
+}
+
+// stalls is for how long each member has flushed nothing, while there was something to flush.
+func (s *server) stalls(f *cluster.Facts, v view) {
+	for _, member := range v.state.Members {
+		if member.Host == s.host {
+			continue
+		}
+		var best cluster.LSN
+		there := false
+		for i := range f.Senders {
+			if w := &f.Senders[i]; w.Host == member.Host && w.Stream {
+				best, there = max(best, w.Flush), true
+			}
+		}
+		if _, known := s.flushAt[member.Host]; !known || there && (best > s.flush[member.Host] || best >= f.Current) {
+			s.flushAt[member.Host] = v.now
+		}
+		s.flush[member.Host] = best
+		f.Stalls = append(f.Stalls, cluster.Stall{Member: member.Name, For: min(v.now-s.flushAt[member.Host], time.Since(s.last.Started))})
+	}
+}
+
+// commits begins the canary and the local write, each where the one before has come back. They may hang, and take nobody along.
+func (s *server) commits(ctx context.Context, f *cluster.Facts) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !f.Running || f.Recovery {
+		return
+	}
+	if !s.write.busy {
+		s.write.busy = true
+		go func() {
+			_, _, err := s.own.Commit(ctx, "pgctl.write", "local")
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.write.busy = false
+			if err == nil {
+				s.memory.Write = sinceBoot()
+			}
+		}()
+	}
+	if !s.canary.busy {
+		s.canary.busy = true
+		go func() {
+			begun := sinceBoot()
+			names, warned, err := s.own.Commit(ctx, "pgctl.canary", "on")
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.canary.busy = false
+			if err == nil && !warned {
+				s.memory.Canary, s.memory.CanaryNames = begun, names
+			}
+		}()
+	}
+}
+
+// remember keeps a proof until the names change or the watcher ends.
+func (s *server) remember(p *cluster.Proof) { s.proof = p }
+
+// leased notes a lease of an epoch that was asked for at a moment.
+func (s *server) leased(epoch int64, sent time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if epoch != s.memory.LeaseEpoch || sent > s.memory.Lease {
+		s.memory.Lease, s.memory.LeaseEpoch = sent, epoch
+	}
+}
+
+// started notes that a start is tried.
+func (s *server) started(now time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.memory.Starts++
+	s.memory.StartedAt = now
+}
+
+// wants are the slots that standbys of this master use and it lacks.
+func wants(q *postgres.OwnSQL, slots []string) []string {
+	var all []string
+	for _, slot := range slots {
+		if slot != "" && !slices.Contains(q.Slots, slot) {
+			all = append(all, slot)
+		}
+	}
+	return all
+}
+
+// seenNow is the last look, for an action.
+func (s *server) seenNow() postgres.OwnSight {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
