@@ -43,11 +43,24 @@ func (o *Own) lookHBA(pm postmaster) (hbaSight, error) {
 // block is the block for this server.
 func (o *Own) block() []byte { return hbaGate(o.watcher(), o.site()) }
 
-// reads tells whether the server is known to go by this very file.
+// reads tells whether the server is known to go by this very file: it was proven to, or the file is as it was before its start.
 func (o *Own) reads(h hbaSight) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.hbaOff != nil && h.state.pid != 0 {
+		if o.hbaOff.sum == h.state.sum {
+			o.hbaKnown = h.state
+		}
+		o.hbaOff = nil
+	}
 	return o.hbaKnown == h.state
+}
+
+// noteOff keeps what the file holds while no server runs.
+func (o *Own) noteOff(h hbaSight) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.hbaOff = &h.state
 }
 
 // CloseClients keeps clients out: the block heads pg_hba.conf, the running server is seen to have read it, and the sessions that came in before are

@@ -157,8 +157,9 @@ func (o *Own) lookFiles(s *OwnSight) (pm postmaster, h hbaSight) {
 		}
 		failed(o.lookFollowing(s))
 	}
-	h, err = o.lookHBA(pm)
-	failed(err)
+	if h, err = o.lookHBA(pm); !failed(err) && !s.Running && s.Orphans == 0 {
+		o.noteOff(h)
+	}
 	member, err := readIfThere(path.Join(s.DataDir, memberFile))
 	failed(err)
 	if name := strings.TrimSpace(string(member)); cluster.IsMember(name, o.host.Name()) {

@@ -93,7 +93,7 @@ type ownAnswer struct {
 		ConnInfo    string `json:"conninfo"`
 	} `json:"receiver"`
 	ReceiverPID *int `json:"receiver_pid"`
-	Senders []struct {
+	Senders     []struct {
 		PID          int      `json:"pid"`
 		Name         string   `json:"application_name"`
 		Address      string   `json:"client_addr"`
