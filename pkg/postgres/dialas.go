@@ -78,17 +78,14 @@ func connectAs(as identity, fd int, address unix.Sockaddr, done chan<- error) {
 	done <- err
 }
 
-// keep is the id that leaves one as it is.
-const keep = ^uintptr(0)
-
 // become sets the groups, the effective group and the effective user of this thread, in the order in which it may; the real and the saved user stay.
 func become(who identity, groups []int) error {
-	return errors.Join(setGroups(groups), raw(unix.SYS_SETRESGID, keep, uintptr(who.gid), keep), raw(unix.SYS_SETRESUID, keep, uintptr(who.uid), keep))
+	return errors.Join(setGroups(groups), setEffective(unix.SYS_SETRESGID, who.gid), setEffective(unix.SYS_SETRESUID, who.uid))
 }
 
 // restore takes become back.
 func restore(was identity, groups []int) error {
-	return errors.Join(raw(unix.SYS_SETRESUID, keep, uintptr(was.uid), keep), raw(unix.SYS_SETRESGID, keep, uintptr(was.gid), keep), setGroups(groups))
+	return errors.Join(setEffective(unix.SYS_SETRESUID, was.uid), setEffective(unix.SYS_SETRESGID, was.gid), setGroups(groups))
 }
 
 func setGroups(groups []int) error {
@@ -102,8 +99,10 @@ func setGroups(groups []int) error {
 	return nil
 }
 
-func raw(call, a, b, c uintptr) error {
-	if _, _, errno := unix.RawSyscall(call, a, b, c); errno != 0 {
+// setEffective is setresuid or setresgid that leaves the real and the saved one as they are.
+func setEffective(call uintptr, id int) error {
+	const keep = ^uintptr(0)
+	if _, _, errno := unix.RawSyscall(call, keep, uintptr(id), keep); errno != 0 {
 		return errno
 	}
 	return nil

@@ -93,8 +93,17 @@ func (s *Server) historyOf(ctx context.Context, dataDir string, timeline cluster
 	if err != nil {
 		return nil, err
 	}
+	h, err := parseHistory(string(text), timeline)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.host.Name(), err)
+	}
+	return h, nil
+}
+
+// parseHistory reads a timeline's history file (PostgreSQL source, timeline.c).
+func parseHistory(text string, timeline cluster.Timeline) (cluster.History, error) {
 	var h cluster.History
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		fields := strings.Fields(line)
 		if len(fields) < 2 || strings.HasPrefix(fields[0], "#") {
 			continue
@@ -102,12 +111,12 @@ func (s *Server) historyOf(ctx context.Context, dataDir string, timeline cluster
 		parent, err1 := parseTimeline(fields[0], 10)
 		at, err2 := cluster.ParseLSN(fields[1])
 		if err := errors.Join(err1, err2); err != nil {
-			return nil, fmt.Errorf("%s: cannot read the history of timeline %d: %w", s.host.Name(), timeline, err)
+			return nil, fmt.Errorf("cannot read the history of timeline %d: %w", timeline, err)
 		}
 		h = append(h, cluster.Fork{Parent: parent, At: at})
 	}
 	if len(h) == 0 {
-		return nil, fmt.Errorf("%s: the history of timeline %d does not say where it began", s.host.Name(), timeline)
+		return nil, fmt.Errorf("the history of timeline %d does not say where it began", timeline)
 	}
 	return h, nil
 }
@@ -118,7 +127,7 @@ func (s *Server) Epochs(ctx context.Context) ([]cluster.Epoch, error) {
 	if err != nil || there != "t" {
 		return nil, err
 	}
-	rows, err := s.query(ctx, "SELECT epoch, master, nonce, timeline, fork_lsn FROM pgctl.epoch ORDER BY epoch")
+	rows, err := s.query(ctx, "SELECT epoch, master, nonce, timeline, fork_lsn FROM pgctl.epoch ORDER BY epoch, timeline")
 	if err != nil {
 		return nil, err
 	}

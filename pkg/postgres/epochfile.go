@@ -46,10 +46,16 @@ func (s *Server) keepEpochs(ctx context.Context, dataDir string) error {
 	if err != nil {
 		return err
 	}
-	kept := epochsKept{Rows: []keptEpoch{}}
-	if kept.SystemID, err = strconv.ParseUint(id, 10, 64); err != nil {
+	system, err := strconv.ParseUint(id, 10, 64)
+	if err != nil {
 		return fmt.Errorf("%s: its system identifier is %q: %w", s.host.Name(), id, err)
 	}
+	return s.writeEpochs(ctx, dataDir, system, rows)
+}
+
+// writeEpochs writes rows that were read from the running server.
+func (s *Server) writeEpochs(ctx context.Context, dataDir string, system uint64, rows []cluster.Epoch) error {
+	kept := epochsKept{SystemID: system, Rows: []keptEpoch{}}
 	for _, e := range rows[max(0, len(rows)-keptEpochs):] {
 		kept.Rows = append(kept.Rows, keptEpoch{e.Epoch, e.Master, e.Nonce, e.Timeline, e.Fork.String()})
 	}

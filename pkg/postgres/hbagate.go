@@ -13,7 +13,7 @@ const gateMark = " # pgctl: clients are kept out"
 // hbaGate is the block at the head of pg_hba.conf that keeps clients out: the first record that fits a connection decides. The watcher and the
 // site's own role come in over the socket. "all" does not fit a physical replication connection, so who may replicate is for the rest of
 // the file to say, as before; a logical one names a database, and is kept out.
-func hbaGate(s Settings) []byte {
+func hbaGate(watcher, site login) []byte {
 	admit := func(as login) string {
 		method := "peer"
 		if as.osUser != as.role { // whose password is looked for; the method takes every kind that is stored
@@ -21,8 +21,8 @@ func hbaGate(s Settings) []byte {
 		}
 		return fmt.Sprintf("local all %s %s", quoteHBA(as.role), method)
 	}
-	lines := []string{admit(login{WatcherRole, WatcherRole})}
-	if site := (login{s.osUser(), s.user()}); site.role != WatcherRole {
+	lines := []string{admit(watcher)}
+	if site.role != watcher.role {
 		lines = append(lines, admit(site))
 	}
 	lines = append(lines, "local all all reject", "host all all all reject")

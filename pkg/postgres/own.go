@@ -37,6 +37,7 @@ type Own struct {
 	settings Settings
 	server   *Server
 	start    func(ctx context.Context, dataDir string) error // by the service manager
+	role     login                                           // of the watcher
 	service  string                                          // the service file, "" that of the operating system user
 
 	mu       sync.Mutex
@@ -44,13 +45,15 @@ type Own struct {
 	left     map[uint32]bool // backends of sessions that were given up, and may wait for a standby still
 	hbaFile  string          // as PostgreSQL itself last said
 	hbaKnown hbaState        // a pg_hba.conf that is known to have been read without an error
+	hbaOff   *hbaState       // what it held when no server ran, so that the next one reads it at its start
+	unheeded int             // how often a receiver had to be ended that should not have been there
 	instead  string          // why the watcher's role is not used; "" it is
 	again    *time.Timer     // when it is tried again
 }
 
 // OwnServer is the server of the machine that the program runs on, which host must be.
 func OwnServer(host remote.Host, s Settings) *Own {
-	o := &Own{host: host, settings: s, server: On(host, s), opened: map[uint32]bool{}, left: map[uint32]bool{}}
+	o := &Own{host: host, settings: s, server: On(host, s), role: login{WatcherRole, WatcherRole}, opened: map[uint32]bool{}, left: map[uint32]bool{}}
 	o.start = o.server.Start
 	if s.User != "" || s.OSUser != "" {
 		o.instead = "pgctl.yaml sets postgres.user or postgres.os_user"
@@ -64,7 +67,7 @@ func (o *Own) Server() *Server { return o.server }
 // login is as whom a session is asked for: a role, and the operating system user that it belongs to.
 type login struct{ osUser, role string }
 
-func (o *Own) watcher() login { return login{WatcherRole, WatcherRole} }
+func (o *Own) watcher() login { return o.role }
 func (o *Own) site() login    { return login{o.settings.osUser(), o.settings.user()} }
 
 // session is one connection, closed by Close. Where it is given up because its context ended, PostgreSQL is not asked to cancel what it does there:
@@ -100,6 +103,7 @@ func (o *Own) dial(ctx context.Context, pm postmaster, as login, family, applica
 	s := &session{own: o}
 	connected := false
 	cfg.ValidateConnect = nil
+	maps.Copy(cfg.RuntimeParams, sessionParams)
 	cfg.RuntimeParams["application_name"] = application
 	maps.Copy(cfg.RuntimeParams, params)
 	cfg.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
@@ -127,6 +131,12 @@ func (o *Own) dial(ctx context.Context, pm postmaster, as login, family, applica
 	defer o.mu.Unlock()
 	o.opened[s.pid] = true
 	return s, nil
+}
+
+// sessionParams are settings that no role or database may have otherwise: names mean PostgreSQL's own objects, whatever others have put in their way, and
+// nothing is cut off.
+var sessionParams = map[string]string{
+	"search_path": "pg_catalog", "default_transaction_read_only": "off", "statement_timeout": "0", "lock_timeout": "0", "standard_conforming_strings": "on",
 }
 
 // close ends the session. One that was given up stays known until it is seen to be gone.
@@ -185,14 +195,14 @@ func (o *Own) ask(ctx context.Context, application string, params map[string]str
 	s, err = o.connect(ctx, o.watcher(), application, params)
 	switch {
 	case err == nil:
-		return s, WatcherRole, "", nil
+		return s, o.watcher().role, "", nil
 	case noLogin(err):
 		instead = o.explain(err)
 		o.refuse(instead)
 	case Full(err):
 		instead = o.explain(err)
 	default:
-		return nil, WatcherRole, "", err
+		return nil, o.watcher().role, "", err
 	}
 	s, err = o.connect(ctx, o.site(), application, params)
 	return s, o.settings.user(), instead, err
@@ -261,6 +271,15 @@ func (o *Own) pids() string {
 	return array(o.opened)
 }
 
+// everyPID has those too that were given up and may wait for a standby still.
+func (o *Own) everyPID() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := maps.Clone(o.opened)
+	maps.Copy(all, o.left)
+	return array(all)
+}
+
 func array(pids map[uint32]bool) string {
 	var all []string
 	for _, pid := range slices.Sorted(maps.Keys(pids)) {
@@ -279,7 +298,7 @@ const commitSQL = "BEGIN; SELECT pg_logical_emit_message(true, 'pgctl', ''); COM
 //
 // At the end of ctx the commit is given up, not cancelled: its backend may go on waiting, until the next Commit ends it.
 func (o *Own) Commit(ctx context.Context, application, synchronousCommit string) (names string, warned bool, err error) {
-	s, _, _, err := o.ask(ctx, application, map[string]string{"synchronous_commit": synchronousCommit, "statement_timeout": "0", "lock_timeout": "0"})
+	s, _, _, err := o.ask(ctx, application, map[string]string{"synchronous_commit": synchronousCommit})
 	if err != nil {
 		return "", false, err
 	}
@@ -313,8 +332,8 @@ func (s *session) endLeft(ctx context.Context) error {
 	if left == "{}" {
 		return nil
 	}
-	rows, err := queryOn(ctx, s.PgConn, `SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = ANY ($1::int[]) AND application_name LIKE 'pgctl.%'
-  AND usename = current_user`, left)
+	rows, err := queryOn(ctx, s.PgConn, `SELECT pid, CASE WHEN usename = current_user THEN pg_terminate_backend(pid) END FROM pg_stat_activity
+WHERE pid = ANY ($1::int[]) AND application_name LIKE 'pgctl.%'`, left)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,6 @@ SELECT row_to_json(t) FROM (
     EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = ANY ('$OWN'::int[]) AND application_name = 'pgctl.canary'
        AND wait_event = 'SyncRep') AS canary_waits,
     $CHECKPOINTS AS checkpoints,
-    (extract(epoch FROM pg_conf_load_time()) * 1000000)::bigint AS loaded,
     to_regclass('pgctl.epoch') IS NOT NULL AS has_rows,
     (SELECT json_object_agg(n, current_setting(n, true)) FROM unnest(ARRAY[
        'fsync', 'full_page_writes', 'restart_after_crash', 'wal_retrieve_retry_interval', 'wal_sender_timeout', 'wal_receiver_timeout',

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"regexp"
 	"slices"
@@ -80,21 +81,38 @@ func (o *Own) following(h place) ([]file, error) {
 
 // Freeze makes the server a standby that can receive from nobody: the service file has no section for its primary_conninfo, without which libpq refuses to
 // connect (fe-connect.c, parseServiceInfo: "definition of service not found"; an empty section would lead to the local socket), and its
-// receiver gets a SIGTERM. A standby whose primary_conninfo names a host is made to go by the service file: by a reload from 13 on, up to 12 by a restart, which
-// is read-only. Whether it is frozen is for the looks after it to say.
+// receiver gets a SIGTERM, for which PostgreSQL need not answer. A standby whose primary_conninfo names a host is made to go by the service file: by a reload from
+// 13 on, up to 12 by a restart, which is read-only. Whether it is frozen is for the looks after it to say.
 func (o *Own) Freeze(ctx context.Context) error {
-	if err := o.writeService(ctx, nil, 0); err != nil {
+	wrote, err := o.writeService(ctx, nil, 0)
+	if err != nil {
 		return err
 	}
 	h, err := o.place()
 	if err != nil {
 		return err
 	}
-	if err := o.goByService(ctx, h); err != nil {
+	ended := h.endReceivers()
+	changed, err := o.goByService(ctx, h)
+	if err != nil {
 		return err
 	}
-	h.endReceivers()
-	return nil
+	ended = append(ended, h.endReceivers()...)
+	return o.outlives(ctx, h, !wrote && !changed, ended)
+}
+
+// outlives restarts a standby that keeps coming back with a receiver that streams although its files lead to nobody: up to 11 it has read another
+// primary_conninfo than its file has now.
+func (o *Own) outlives(ctx context.Context, h place, settled bool, ended []int) error {
+	if h.major >= 12 || !settled || len(ended) == 0 {
+		o.unheeded = 0
+		return nil
+	}
+	if o.unheeded++; o.unheeded < 3 {
+		return nil
+	}
+	o.unheeded = 0
+	return o.restartReadOnly(ctx)
 }
 
 // Follow makes the server a standby of the upstream, for an epoch, running or not: the service file names it, and a running standby's receiver is ended
@@ -116,36 +134,49 @@ func (o *Own) Follow(ctx context.Context, upstream ConnInfo, epoch int64) error 
 			return err
 		}
 	}
-	if err := o.goByService(ctx, h); err != nil {
+	if _, err := o.goByService(ctx, h); err != nil {
 		return err
 	}
-	if err := o.writeService(ctx, upstream, epoch); err != nil {
+	if _, err := o.writeService(ctx, upstream, epoch); err != nil {
 		return err
 	}
 	return o.reconnect(ctx)
 }
 
-// writeService writes the section of the service file, or takes it out.
-func (o *Own) writeService(ctx context.Context, upstream ConnInfo, epoch int64) error {
+// writeService writes the section of the service file, or takes it out; wrote tells whether that was a change.
+func (o *Own) writeService(ctx context.Context, upstream ConnInfo, epoch int64) (wrote bool, err error) {
 	name, err := o.servicePath()
 	if err != nil {
-		return err
+		return false, err
 	}
 	old, err := readIfThere(name)
 	if err != nil {
-		return err
+		return false, err
 	}
 	data := withoutService(old, upstreamService)
 	if upstream != nil {
-		data = withService(old, upstreamService, upstream.Portable())
-		header := []byte("[" + upstreamService + "]\n")
-		data = bytes.Replace(data, header, append(header, epochComment+strconv.FormatInt(epoch, 10)+"\n"...), 1)
+		if data, err = withUpstream(old, upstream, epoch); err != nil {
+			return false, fmt.Errorf("%s: %w", o.host.Name(), err)
+		}
 	}
 	if bytes.Equal(old, data) {
-		return nil
+		return false, nil
 	}
 	_, err = remote.WriteFile(ctx, o.host, name, data, remote.WriteOptions{Mode: 0o600, Owner: o.server.owner()})
-	return err
+	return true, err
+}
+
+// withUpstream is a service file whose section leads to the upstream, and names the epoch for which it was written.
+func withUpstream(text []byte, upstream ConnInfo, epoch int64) ([]byte, error) {
+	for key, value := range upstream { // a value goes to the end of its line, and the blanks around a line are not of it
+		if strings.ContainsAny(value, "\r\n\x00") || strings.TrimSpace(value) != value {
+			return nil, fmt.Errorf("the %s of its way to the master cannot be written into a service file", key)
+		}
+	}
+	header := []byte("[" + upstreamService + "]\n")
+	data := withService(withoutService(text, upstreamService), upstreamService, upstream.Portable())
+	at := bytes.LastIndex(data, header) + len(header)
+	return slices.Insert(data, at, []byte(epochComment+strconv.FormatInt(epoch, 10)+"\n")...), nil
 }
 
 // withoutService gives the text of a service file without the sections of that name; all other bytes stay.
@@ -163,47 +194,48 @@ func withoutService(text []byte, name string) []byte {
 	return kept
 }
 
-// goByService makes a running standby receive by the service file, and a stopped one at its next start, if it does so otherwise.
-func (o *Own) goByService(ctx context.Context, h place) error {
+// goByService makes a running standby receive by the service file, and a stopped one at its next start, if it does so otherwise; changed tells whether it was
+// reloaded or restarted for that.
+func (o *Own) goByService(ctx context.Context, h place) (changed bool, err error) {
 	if h.major < 12 {
 		return o.goByServiceUpTo11(ctx, h)
 	}
 	if err := o.put(ctx, h, h.auto(Setting{"primary_conninfo", new(byService)})); err != nil || !h.runs {
-		return err
+		return false, err
 	}
 	shown, err := o.do(ctx, "SELECT current_setting('primary_conninfo'), current_setting('recovery_target_timeline'), pg_is_in_recovery()")
 	switch {
 	case err != nil:
-		return err
+		return false, err
 	case shown[0][2] != "t" || shown[0][0] == byService && shown[0][1] == "latest":
-		return nil
+		return false, nil
 	case h.major == 12 || shown[0][1] != "latest": // read at the start only
-		return o.restartReadOnly(ctx)
+		return true, o.restartReadOnly(ctx)
 	}
-	return o.reload(ctx, h, "primary_conninfo", byService)
+	return true, o.reload(ctx, h, "primary_conninfo", byService)
 }
 
 // goByServiceUpTo11 is it where recovery.conf says so, which is read at the start only. What a server that runs has read is not shown, so
 // a file that is younger than it counts as not read.
-func (o *Own) goByServiceUpTo11(ctx context.Context, h place) error {
+func (o *Own) goByServiceUpTo11(ctx context.Context, h place) (changed bool, err error) {
 	name := signalFile(h.dataDir, h.major)
 	if !isFile(name) {
-		return nil // a master, or nothing that would receive
+		return false, nil // a master, or nothing that would receive
 	}
 	files, err := o.following(h)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := o.put(ctx, h, files...); err != nil || !h.runs {
-		return err
+		return false, err
 	}
 	if !modified(name).After(h.started.Add(time.Second)) {
-		return nil
+		return false, nil
 	}
 	if shown, err := o.do(ctx, "SELECT pg_is_in_recovery()"); err != nil || shown[0][0] != "t" {
-		return err
+		return false, err
 	}
-	return o.restartReadOnly(ctx)
+	return true, o.restartReadOnly(ctx)
 }
 
 func (o *Own) restartReadOnly(ctx context.Context) error {
@@ -351,8 +383,8 @@ func (o *Own) ResumeReplay(ctx context.Context) error {
 	return err
 }
 
-// Promote asks a standby to become master, after its replay was let go on: what pg_ctl promote does (pg_ctl.c, do_promote). Whether it has become it is
-// for the looks after it to say.
+// Promote asks a standby to become master, after its replay was let go on: what pg_ctl promote does (pg_ctl.c, do_promote), the same on every version since
+// 9.4. Whether it has become it is for the looks after it to say.
 func (o *Own) Promote(ctx context.Context) error {
 	h, err := o.place()
 	if err != nil {
@@ -365,7 +397,13 @@ func (o *Own) Promote(ctx context.Context) error {
 	if err != nil || rows[0][0] != "t" {
 		return err // it is master
 	}
-	return o.server.Promote(ctx, h.dataDir)
+	if err := o.ResumeReplay(ctx); err != nil { // up to 12 a promotion would wait for it for ever
+		return err
+	}
+	if err := os.WriteFile(path.Join(h.dataDir, "promote"), nil, 0o600); err != nil {
+		return err
+	}
+	return unix.Kill(h.pid, unix.SIGUSR1)
 }
 
 // Checkpoint writes one. On a busy server that takes as long as its disk needs.

@@ -3,12 +3,12 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,17 +16,12 @@ import (
 	"github.com/pgctl/pgctl/pkg/remote"
 )
 
-// hbaState is one pg_hba.conf on disk and the server that is to read it.
+// hbaState is a server, and what pg_hba.conf holds.
 type hbaState struct {
 	pid     int
 	started time.Time
-	inode   uint64
-	size    int64
-	written time.Time
+	sum     [sha256.Size]byte
 }
-
-// stampSlack is by how much a load must be later than a file to have read it: the kernel stamps files by a clock that is up to a tick behind.
-const stampSlack = 20 * time.Millisecond
 
 // hbaSight is what is known of the gate in pg_hba.conf.
 type hbaSight struct {
@@ -41,71 +36,31 @@ func (o *Own) lookHBA(pm postmaster) (hbaSight, error) {
 	if err != nil {
 		return hbaSight{}, err
 	}
-	h := hbaSight{path: name, state: hbaState{pid: pm.pid, started: pm.started}}
-	info, err := os.Stat(name)
-	if err != nil {
-		return h, err
-	}
-	h.state.size, h.state.written = info.Size(), info.ModTime()
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		h.state.inode = st.Ino
-	}
-	data, err := readIfThere(name)
-	h.there = hasGate(data, hbaGate(o.settings))
-	return h, err
+	data, err := os.ReadFile(name)
+	return hbaSight{name, hbaState{pm.pid, pm.started, sha256.Sum256(data)}, hasGate(data, o.block())}, err
 }
 
-// loadedAfter tells whether a configuration that was loaded then was loaded after the file had been written.
-func (h hbaSight) loadedAfter(loaded time.Time) bool {
-	return loaded.After(h.state.written.Add(stampSlack))
-}
+// block is the block for this server.
+func (o *Own) block() []byte { return hbaGate(o.watcher(), o.site()) }
 
-// readWell tells whether the server is known to have read this very file without an error, and finds it out if need be. It asks in a session that began
-// after loaded was seen, so the postmaster has come to its end with that reload by then: it reads postgresql.conf first (SIGHUP_handler, since 16
-// process_pm_reload_request, in postmaster.c). A file with an error is not loaded at all.
-func (o *Own) readWell(ctx context.Context, h hbaSight) error {
-	o.mu.Lock()
-	known := o.hbaKnown == h.state
-	o.mu.Unlock()
-	if known {
-		return nil
-	}
-	s, err := o.act(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	rows, err := queryOn(ctx, s.PgConn, "SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL ORDER BY 1 LIMIT 1")
-	if err != nil {
-		return err
-	}
-	if len(rows) > 0 {
-		return fmt.Errorf("%s: line %s: %s, so PostgreSQL goes by what it read before", h.path, rows[0][0], rows[0][1])
-	}
-	loaded, err := loadTime(ctx, s)
-	if err != nil {
-		return err
-	}
-	if !h.loadedAfter(loaded) {
-		return errNotLoaded
-	}
+// reads tells whether the server is known to go by this very file: it was proven to, or the file is as it was before its start.
+func (o *Own) reads(h hbaSight) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.hbaKnown = h.state
-	return nil
+	if o.hbaOff != nil && h.state.pid != 0 {
+		if o.hbaOff.sum == h.state.sum {
+			o.hbaKnown = h.state
+		}
+		o.hbaOff = nil
+	}
+	return o.hbaKnown == h.state
 }
 
-// errNotLoaded is returned as long as the server has not read pg_hba.conf since it was written.
-var errNotLoaded = errors.New("PostgreSQL has not read pg_hba.conf since it was written")
-
-// loadTime is when a new session's server loaded its configuration last.
-func loadTime(ctx context.Context, s *session) (time.Time, error) {
-	rows, err := queryOn(ctx, s.PgConn, "SELECT (extract(epoch FROM pg_conf_load_time()) * 1000000)::bigint")
-	if err != nil {
-		return time.Time{}, err
-	}
-	micros, err := strconv.ParseInt(rows[0][0], 10, 64)
-	return time.UnixMicro(micros), err
+// noteOff keeps what the file holds while no server runs.
+func (o *Own) noteOff(h hbaSight) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.hbaOff = &h.state
 }
 
 // CloseClients keeps clients out: the block heads pg_hba.conf, the running server is seen to have read it, and the sessions that came in before are
@@ -162,46 +117,83 @@ func (o *Own) writeGate(ctx context.Context, closed bool) (postmaster, error) {
 	}
 	want := withoutGate(data)
 	if closed {
-		want = withGate(data, hbaGate(o.settings))
+		want = withGate(data, o.block())
 	}
 	if bytes.Equal(data, want) {
 		return pm, nil
 	}
-	if _, err := remote.WriteFile(ctx, o.host, name, want, remote.WriteOptions{Mode: 0o640, Owner: o.server.owner()}); err != nil {
-		return pm, err
-	}
-	return pm, sleep(ctx, 2*stampSlack) // so that a load after this is told from one before
+	_, err = remote.WriteFile(ctx, o.host, name, want, remote.WriteOptions{Mode: 0o640, Owner: o.server.owner()})
+	return pm, err
 }
 
-// loadHBA has the server read its configuration until it is seen to have read pg_hba.conf.
+// LoadHBA has the running server read its configuration, unless it is known to go by pg_hba.conf as it is: a watcher that has just started does not know
+// whether the one before came to that (OwnSight.HBAStale).
+func (o *Own) LoadHBA(ctx context.Context) error {
+	pm, err := o.postmaster()
+	if err != nil {
+		return err
+	}
+	return o.loadHBA(ctx, pm)
+}
+
+// loadHBA proves that the server has read pg_hba.conf as it is, by a SIGHUP. The postmaster notes the moment in which it has read postgresql.conf, and then
+// reads pg_hba.conf, before it lets anybody in again (SIGHUP_handler, since 16 process_pm_reload_request, in postmaster.c). So a moment that differs from one that was seen
+// after the file had been written, and a session that began after that, are the proof; which of two moments is the later one, a clock that was set may
+// belie. A file with an error is not taken at all, and changes nothing.
 func (o *Own) loadHBA(ctx context.Context, pm postmaster) error {
 	h, err := o.lookHBA(pm)
+	if err != nil || o.reads(h) {
+		return err
+	}
+	const loaded = "SELECT pg_conf_load_time()"
+	before, err := o.do(ctx, loaded)
 	if err != nil {
 		return err
 	}
 	for tries := 0; ; tries++ {
-		s, err := o.act(ctx, nil)
-		if err != nil {
-			return err
-		}
-		loaded, err := loadTime(ctx, s)
-		s.close()
-		switch {
-		case err != nil:
-			return err
-		case h.loadedAfter(loaded):
-			if err := o.readWell(ctx, h); !errors.Is(err, errNotLoaded) {
-				return err
-			}
-		case tries%10 == 0:
+		if tries%20 == 0 {
 			if err := unix.Kill(pm.pid, unix.SIGHUP); err != nil {
 				return fmt.Errorf("the postmaster %d: %w", pm.pid, err)
 			}
 		}
-		if err := sleep(ctx, 50*time.Millisecond); err != nil {
-			return errors.Join(errNotLoaded, err)
+		wait := sleep(ctx, 50*time.Millisecond)
+		now, err := o.do(ctx, loaded)
+		switch {
+		case err == nil && now[0][0] != before[0][0]:
+			return o.confirm(ctx, pm, h)
+		case wait != nil:
+			return errors.Join(fmt.Errorf("%s: PostgreSQL does not read its configuration", o.host.Name()), o.confFault(ctx), wait)
 		}
 	}
+}
+
+// confirm asks a session that began after the reload whether the file has an error, and takes it for read when it has none.
+func (o *Own) confirm(ctx context.Context, pm postmaster, h hbaSight) error {
+	rows, err := o.do(ctx, "SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL ORDER BY 1 LIMIT 1")
+	if err != nil {
+		return err
+	}
+	if len(rows) > 0 {
+		return fmt.Errorf("%s: %s: line %s: %s; so PostgreSQL goes by what it read before", o.host.Name(), h.path, rows[0][0], rows[0][1])
+	}
+	if now, err := o.lookHBA(pm); err != nil || now != h {
+		return errors.Join(fmt.Errorf("%s: %s was changed meanwhile", o.host.Name(), h.path), err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.hbaKnown = h.state
+	return nil
+}
+
+// confFault says which error in a configuration file keeps all of them from being read; nil none, or it cannot be told any more.
+func (o *Own) confFault(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	rows, err := o.do(ctx, "SELECT sourcefile, sourceline, error FROM pg_file_settings WHERE error IS NOT NULL ORDER BY seqno LIMIT 1")
+	if err != nil || len(rows) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: line %s: %s", rows[0][0], rows[0][1], rows[0][2])
 }
 
 // endEntering ends the processes that were being let in by the rules of before: a process has those that the postmaster had when it began it, and a

@@ -26,7 +26,7 @@ type OwnSight struct {
 	Running bool // the process of postmaster.pid is there, and is this data directory's
 	PID     int
 	Started time.Time // by its own word, in whole seconds
-	Frozen  bool      // the postmaster is stopped by a signal: it runs, and answers nobody
+	Halted  bool      // the postmaster is stopped by a signal: it runs, and answers nobody
 	Orphans int       // processes of a server whose postmaster is gone; not counted while one runs
 	// CleanStop: pg_control says that it was shut down, or shut down in recovery. Of a server that runs it says nothing.
 	CleanStop bool
@@ -35,9 +35,8 @@ type OwnSight struct {
 
 	// HBAClosed: the block that keeps clients out heads pg_hba.conf, and the running server is known to have read it.
 	HBAClosed bool
-	// HBAStale: the running server may not have read pg_hba.conf as it is now. Where the block is not there it may still go by it: OpenClients ends that.
+	// HBAStale: it is not known whether the running server goes by pg_hba.conf as it is. LoadHBA, CloseClients and OpenClients each end that.
 	HBAStale bool
-	HBAErr   error // why the server is not known to go by pg_hba.conf, such as an error in a line of it
 
 	Member    string   // the name in pgctl.member; "" none, or another host's, as it came with a copy
 	Service   Upstream // what the service file says
@@ -77,14 +76,9 @@ func (o *Own) Look(ctx context.Context) OwnSight {
 		s.HBAClosed = h.there
 		return s
 	}
-	session, role, instead, err := o.ask(ctx, o.Name(), nil)
-	s.AskedAs, s.Fallback = role, instead
-	if err == nil {
-		s.SQL, err = o.askSQL(ctx, session)
-		session.close()
-	}
-	if err != nil {
-		s.SQL, s.SQLErr = nil, err
+	s.SQL, s.AskedAs, s.Fallback, s.SQLErr = o.question(ctx)
+	if s.SQLErr != nil {
+		s.HBAStale = !o.reads(h)
 		return s
 	}
 	if s.SQL.Recovery {
@@ -97,25 +91,29 @@ func (o *Own) Look(ctx context.Context) OwnSight {
 		o.mu.Lock()
 		o.hbaFile = name
 		o.mu.Unlock()
-		h, s.HBAErr = o.lookHBA(pm)
+		var err error
+		h, err = o.lookHBA(pm)
+		s.FilesErr = errors.Join(s.FilesErr, err)
 	}
-	o.judgeHBA(ctx, &s, h)
+	s.HBAStale = !o.reads(h)
+	s.HBAClosed = h.there && !s.HBAStale
 	return s
 }
 
-// judgeHBA says whether the block is in effect.
-func (o *Own) judgeHBA(ctx context.Context, s *OwnSight, h hbaSight) {
-	if s.HBAErr != nil {
-		return
-	}
-	s.HBAStale = !h.loadedAfter(s.SQL.loaded)
-	switch {
-	case !h.there:
-	case s.HBAStale:
-		s.HBAErr = errNotLoaded
-	default:
-		s.HBAErr = o.readWell(ctx, h)
-		s.HBAClosed = s.HBAErr == nil
+// question asks the running server. A watcher's role that lacks a right is not let in either.
+func (o *Own) question(ctx context.Context) (q *OwnSQL, role, instead string, err error) {
+	for {
+		s, role, instead, err := o.ask(ctx, o.Name(), nil)
+		if err != nil {
+			return nil, role, instead, err
+		}
+		q, err := o.askSQL(ctx, s)
+		s.close()
+		if role == o.watcher().role && instead == "" && noLogin(err) {
+			o.refuse(o.explain(err))
+			continue
+		}
+		return q, role, instead, err
 	}
 }
 
@@ -143,7 +141,7 @@ func (o *Own) lookFiles(s *OwnSight) (pm postmaster, h hbaSight) {
 	if s.Running = pm.running(); s.Running {
 		s.PID, s.Started, s.Port, s.SocketDir = pm.pid, pm.started, pm.port, pm.socketDir
 		state := stat(pm.pid).state
-		s.Frozen = state == "T" || state == "t"
+		s.Halted = state == "T" || state == "t"
 	} else {
 		pm = postmaster{dataDir: s.DataDir}
 		s.Orphans = len(processes(s.DataDir))
@@ -159,8 +157,8 @@ func (o *Own) lookFiles(s *OwnSight) (pm postmaster, h hbaSight) {
 		}
 		failed(o.lookFollowing(s))
 	}
-	if h, s.HBAErr = o.lookHBA(pm); !s.Running {
-		failed(s.HBAErr)
+	if h, err = o.lookHBA(pm); !failed(err) && !s.Running && s.Orphans == 0 {
+		o.noteOff(h)
 	}
 	member, err := readIfThere(path.Join(s.DataDir, memberFile))
 	failed(err)
@@ -220,7 +218,7 @@ const epochComment = "# pgctl.epoch="
 
 // upstreamIn reads the section of a service file.
 func upstreamIn(text []byte) Upstream {
-	c := serviceOf(text, upstreamService)
+	c := serviceOf(text)
 	u := Upstream{Host: c["host"], Port: c["port"], Name: c["application_name"]}
 	if u.Host == "" {
 		u.Host = c["hostaddr"]

@@ -37,7 +37,7 @@ func (o *Own) WriteRow(ctx context.Context, epoch int64, nonce string) error {
 		case r.Nonce != nonce || r.Master != master:
 			return fmt.Errorf("%s: its data is signed for epoch %d by %s with another nonce", master, epoch, r.Master)
 		case r.Timeline == timeline:
-			return o.server.keepEpochs(ctx, h.dataDir)
+			return o.keepRows(ctx, h, rows)
 		default:
 			again = true
 		}
@@ -56,7 +56,19 @@ func (o *Own) WriteRow(ctx context.Context, epoch int64, nonce string) error {
 	if err := s.Exec(ctx, sql.String()).Close(); err != nil {
 		return err
 	}
-	return o.server.keepEpochs(ctx, h.dataDir)
+	if rows, _, _, err = rowsOn(ctx, s); err != nil {
+		return err
+	}
+	return o.keepRows(ctx, h, rows)
+}
+
+// keepRows keeps the rows that the server was seen to have beside its data.
+func (o *Own) keepRows(ctx context.Context, h place, rows []cluster.Epoch) error {
+	control, err := readControl(h.dataDir)
+	if err != nil {
+		return err
+	}
+	return o.server.writeEpochs(ctx, h.dataDir, control.SystemID, rows)
 }
 
 // rowsOn reads the rows, and then where the master is.

@@ -52,11 +52,10 @@ func onEach(t *testing.T, test func(t *testing.T, bin string)) {
 // realServer is a PostgreSQL in a directory of its own.
 type realServer struct {
 	*Own
-	t        *testing.T
-	bin      string
-	dir      string // data directory
-	port     int
-	lastWord string
+	t    *testing.T
+	bin  string
+	dir  string // data directory
+	port int
 }
 
 // asPostgres runs a program as the user postgres.
@@ -131,7 +130,7 @@ func serverIn(t *testing.T, bin, host, dir string) *realServer {
 	local := remote.NewPool(remote.Options{LocalName: host}).Host(host)
 	r := &realServer{Own: OwnServer(local, Settings{DataDir: dir + "/data", Service: "pgctl-test-of-nothing.service"}), t: t, bin: bin, dir: dir + "/data", port: port}
 	r.service = dir + "/service"
-	r.Own.start = func(context.Context, string) error { return r.begin() }
+	r.start = func(context.Context, string) error { return r.boot() }
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -148,8 +147,8 @@ func serverIn(t *testing.T, bin, host, dir string) *realServer {
 	return r
 }
 
-// begin starts the postmaster.
-func (r *realServer) begin() error {
+// boot starts the postmaster.
+func (r *realServer) boot() error {
 	base := filepath.Dir(r.dir)
 	log, err := os.OpenFile(base+"/log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666)
 	if err != nil {
@@ -189,7 +188,7 @@ func eventually(t *testing.T, o *Own, what string, right func(s OwnSight) bool) 
 // up starts it, and waits until it answers.
 func (r *realServer) up() OwnSight {
 	r.t.Helper()
-	if err := r.begin(); err != nil {
+	if err := r.boot(); err != nil {
 		r.t.Fatal(err)
 	}
 	return eventually(r.t, r.Own, "an answer", func(s OwnSight) bool { return s.SQL != nil })

@@ -43,8 +43,6 @@ type OwnSQL struct {
 	CheckpointTimeline cluster.Timeline
 	CheckpointRedo     cluster.LSN
 	Checkpoints        int64 // begun since the statistics were reset, those of time and those asked for
-
-	loaded time.Time // when the configuration was loaded
 }
 
 // OwnReceiver is the running WAL receiver.
@@ -95,7 +93,7 @@ type ownAnswer struct {
 		ConnInfo    string `json:"conninfo"`
 	} `json:"receiver"`
 	ReceiverPID *int `json:"receiver_pid"`
-	Senders []struct {
+	Senders     []struct {
 		PID          int      `json:"pid"`
 		Name         string   `json:"application_name"`
 		Address      string   `json:"client_addr"`
@@ -110,7 +108,6 @@ type ownAnswer struct {
 	Slowest     *float64           `json:"slowest"`
 	CanaryWaits bool               `json:"canary_waits"`
 	Checkpoints int64              `json:"checkpoints"`
-	Loaded      int64              `json:"loaded"`
 	HasRows     bool               `json:"has_rows"`
 	Settings    map[string]*string `json:"settings"`
 }
@@ -126,7 +123,7 @@ func (o *Own) askSQL(ctx context.Context, s *session) (*OwnSQL, error) {
 	if major >= 17 {
 		checkpoints = "(SELECT num_timed + num_requested FROM pg_stat_checkpointer)"
 	}
-	first, err := one(ctx, s, strings.NewReplacer("$CHECKPOINTS", checkpoints, "$OWN", o.pids()).Replace(ownSQL))
+	first, err := one(ctx, s, strings.NewReplacer("$CHECKPOINTS", checkpoints, "$OWN", o.everyPID()).Replace(ownSQL))
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +191,7 @@ func (a *ownAnswer) read(version string) (*OwnSQL, error) {
 	q := &OwnSQL{
 		Version: version, SystemID: id, Recovery: a.InRecovery, Received: a.Received.value(), Replayed: a.Replayed.value(), Paused: a.Paused,
 		Names: a.Names, Slots: a.Slots, WaitingSync: a.CanaryWaits, Checkpoints: a.Checkpoints, Settings: map[string]string{},
-		CheckpointTimeline: cluster.Timeline(a.Checkpoint.Timeline), CheckpointRedo: a.Checkpoint.Redo.value(), loaded: time.UnixMicro(a.Loaded),
+		CheckpointTimeline: cluster.Timeline(a.Checkpoint.Timeline), CheckpointRedo: a.Checkpoint.Redo.value(),
 	}
 	if d := seconds(a.Slowest); d != nil {
 		q.SlowestQuery = max(*d, 0)

@@ -107,6 +107,14 @@ func (o *Own) startClean(ctx context.Context, h place) error {
 			return err
 		}
 	}
+	return o.begin(ctx, h)
+}
+
+// begin starts the server of which no process is left.
+func (o *Own) begin(ctx context.Context, h place) error {
+	if sight, err := o.lookHBA(postmaster{dataDir: h.dataDir}); err == nil {
+		o.noteOff(sight)
+	}
 	return o.start(ctx, h.dataDir)
 }
 
@@ -171,7 +179,7 @@ func (o *Own) StartMaster(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := o.start(ctx, h.dataDir); err != nil {
+	if err := o.begin(ctx, h); err != nil {
 		return err
 	}
 	return o.await(ctx, h.dataDir, hasReadFiles)
@@ -220,7 +228,8 @@ func (o *Own) putGate(ctx context.Context, h place) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(o.putAll(ctx, h, files), o.writeService(ctx, nil, 0))
+	_, err = o.writeService(ctx, nil, 0)
+	return errors.Join(o.putAll(ctx, h, files), err)
 }
 
 // modified is when a file was written last; the zero time where there is none.

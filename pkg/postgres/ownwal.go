@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
 )
@@ -97,7 +96,7 @@ func (w diskWAL) holds(t cluster.Timeline, began, at cluster.LSN) bool {
 	return cluster.LSN(binary.LittleEndian.Uint64(head[8:])) == at && (of == t || of < t && at < began)
 }
 
-// historyOf reads a timeline's history file (source: timeline.c); the first timeline has none.
+// historyOf reads a timeline's history file; the first timeline has none.
 func historyOf(walDir string, t cluster.Timeline) (cluster.History, error) {
 	if t == 1 {
 		return nil, nil
@@ -106,23 +105,7 @@ func historyOf(walDir string, t cluster.Timeline) (cluster.History, error) {
 	if err != nil {
 		return nil, err
 	}
-	var h cluster.History
-	for line := range strings.Lines(string(text)) {
-		fields := strings.Fields(line)
-		if len(fields) < 2 || strings.HasPrefix(fields[0], "#") {
-			continue
-		}
-		parent, err1 := parseTimeline(fields[0], 10)
-		at, err2 := cluster.ParseLSN(fields[1])
-		if err := errors.Join(err1, err2); err != nil {
-			return nil, fmt.Errorf("the history of timeline %d: %w", t, err)
-		}
-		h = append(h, cluster.Fork{Parent: parent, At: at})
-	}
-	if len(h) == 0 {
-		return nil, fmt.Errorf("the history of timeline %d does not say where it began", t)
-	}
-	return h, nil
+	return parseHistory(string(text), t)
 }
 
 // goesOn tells whether a whole record follows a position on that timeline or a later one; also where that cannot be told.

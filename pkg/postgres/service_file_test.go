@@ -12,13 +12,13 @@ func TestUpstreamService(t *testing.T) {
 	if want := "[other]\nhost=x\n[last]\nport=1\n[pgctl_upstream]\nhost=db2\nport=5433\nuser=replicator\npassword=a b\n"; string(after) != want {
 		t.Errorf("got %q", after)
 	}
-	if got := serviceOf(after, upstreamService); !maps.Equal(got, c) {
+	if got := serviceOf(after); !maps.Equal(got, c) {
 		t.Errorf("read back %q", got)
 	}
 	if again := withService(after, upstreamService, c); string(again) != string(after) {
 		t.Errorf("a second time: %q", again)
 	}
-	if got := serviceOf([]byte("[other]\nhost=x\n"), upstreamService); got != nil {
+	if got := serviceOf([]byte("[other]\nhost=x\n")); got != nil {
 		t.Errorf("none: %q", got)
 	}
 }

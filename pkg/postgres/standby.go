@@ -198,18 +198,18 @@ func (s *Server) resolveService(ctx context.Context, text string) (ConnInfo, err
 	if err != nil {
 		return nil, err
 	}
-	return serviceOf(data, upstreamService), nil
+	return serviceOf(data), nil
 }
 
-// serviceOf reads one section of a service file; nil when there is none.
-func serviceOf(text []byte, name string) ConnInfo {
+// serviceOf reads the section of pgctl's service; nil when there is none.
+func serviceOf(text []byte) ConnInfo {
 	var c ConnInfo
 	inside := false
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimSpace(line)
 		switch key, value, ok := strings.Cut(line, "="); {
 		case strings.HasPrefix(line, "["):
-			if inside = line == "["+name+"]"; inside {
+			if inside = line == "["+upstreamService+"]"; inside {
 				c = ConnInfo{}
 			}
 		case inside && ok && !strings.HasPrefix(line, "#"):

@@ -49,6 +49,8 @@ func (w *watcher) prepare(ctx context.Context, s *cluster.State, p *cluster.Poli
 		what, do = "name the data", func(ctx context.Context) error { return w.server.own.SetMember(ctx, w.mint()) }
 	case f.Running && f.Silent == 0 && seen.SQL != nil && differ(seen.SQL.Settings) && w.due("settings"):
 		what, do = "set what PostgreSQL needs", func(ctx context.Context) error { return w.server.own.EnsureSettings(ctx, settings) }
+	case f.Running && f.Silent == 0 && seen.HBAStale && w.due("pg_hba.conf"):
+		what, do = "see that pg_hba.conf was read", w.server.own.LoadHBA
 	case f.Running && !f.Recovery && s.Master == w.name && seen.SQL != nil:
 		for _, slot := range wants(seen.SQL, w.slots()) {
 			what, do = "make the slot "+slot, func(ctx context.Context) error { return w.server.own.Server().MakeSlot(ctx, slot) }
