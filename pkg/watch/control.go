@@ -70,14 +70,14 @@ func complain(kind, hint, format string, args ...any) Answer {
 
 // Told is what a watcher tells an operator: the whole state, and what it knows of the other watchers.
 type Told struct {
-	Host    string        `json:"host"`
-	Version string        `json:"version"`
-	Leads   bool          `json:"leads"` // it is the executor
-	Index   uint64        `json:"index"` // of the state; of two watchers the higher one knows more
-	State   cluster.State `json:"state"`
-	Quorum  *Quorum       `json:"quorum"` // null: it takes no part in one, and Problem says why
-	Problem string        `json:"problem"`
-	Letters []Letter      `json:"letters"`
+	Host    string          `json:"host"`
+	Version string          `json:"version"`
+	Leads   bool            `json:"leads"` // it is the executor
+	Index   uint64          `json:"index"` // of the state; of two watchers the higher one knows more
+	State   cluster.State   `json:"state"`
+	Quorum  *cluster.Quorum `json:"quorum"` // null: it takes no part in one, and Problem says why
+	Problem string          `json:"problem"`
+	Letters []Letter        `json:"letters"`
 }
 
 // Letter is what was heard of another watcher last.
