@@ -7,7 +7,7 @@ func openVote(s *State, c Command) error {
 	if s.Phase != Serving {
 		return refuse("only a serving epoch is ended by an election")
 	}
-	if s.Paused != nil {
+	if s.Paused.Holds(s.Master) {
 		return refuse("paused by %s: %s", s.Paused.Owner, s.Paused.Reason)
 	}
 	s.Election = &Election{Base: s.Epoch, OldMaster: s.Master, Before: s.hadClients(), Attempt: 1, Configs: s.Configs}

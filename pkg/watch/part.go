@@ -313,6 +313,7 @@ func (w *watcher) decide(ctx context.Context, state *cluster.State, now time.Dur
 		return
 	}
 	w.deciding = true
+	c.Record.At = w.recordTime()
 	w.Log.Info("proposes", "command", c.Kind, "host", c.Host, "rule", c.Record.Rule, "epoch", c.Epoch, "gen", c.Gen)
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)

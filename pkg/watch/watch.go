@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,6 +32,8 @@ const (
 	StateDir   = "/var/lib/pgctl"
 	MemoryPath = "/run/pgctl/watch.json"
 	TLSDir     = "/etc/pgctl/tls"
+
+	ControlPath = "/run/pgctl/watch.sock"
 )
 
 // round is how often the watcher looks when nothing happens; gap is how soon it looks again when something does.
@@ -48,6 +51,7 @@ type Options struct {
 	StateDir    string
 	MemoryPath  string
 	TLSDir      string
+	ControlPath string // the socket for this host's operators
 	Listen      string // HOST:PORT of the watchers' port; "" every address, and the port of server.yaml
 	Postgres    postgres.Settings
 	Replication nodes.ReplicationConfig
@@ -77,9 +81,10 @@ type watcher struct {
 	peers     *peers
 	quorum    *quorum
 	hosts     []consensus.Host
-	server    *server // nil: none here
-	pool      *pool   // nil: none here
-	problem   string  // why it takes no part in the quorum; "" it does
+	control   *http.Server // nil: it does not listen
+	server    *server      // nil: none here
+	pool      *pool        // nil: none here
+	problem   string       // why it takes no part in the quorum; "" it does
 
 	heard    map[string]cluster.Heard
 	letters  map[string]*dispatch // the last one of each host
@@ -182,6 +187,7 @@ func (w *watcher) loop(ctx context.Context) error {
 // tick is once a second, whatever hangs.
 func (w *watcher) tick(ctx context.Context) {
 	w.config.look()
+	w.tell("control", problem(w.listen()))
 	w.join()
 	now := sinceBoot()
 	if w.looking != 0 && now-w.looking > lookLimit+round && w.server != nil { // not even the files answer
@@ -296,6 +302,9 @@ func (w *watcher) close() error {
 		work.end()
 	}
 	err := w.quorum.close()
+	if w.control != nil {
+		err = errors.Join(err, w.control.Close())
+	}
 	if w.peers != nil {
 		w.peers.close()
 	}
