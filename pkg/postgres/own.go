@@ -178,7 +178,6 @@ func (pm postmaster) dial(ctx context.Context, as login, family string) (net.Con
 	return dialAs(ctx, identity{uid, gid}, path.Join(pm.socketDir, ".s.PGSQL."+strconv.Itoa(pm.port)))
 }
 
-// name is the application name of what the watcher asks and does.
 // Name is the application_name of the sessions of this watcher.
 func (o *Own) Name() string { return watchName + "." + strconv.Itoa(os.Getpid()) }
 

@@ -97,12 +97,12 @@ func instead(a, running cluster.Action) bool {
 func (w *watcher) perform(ctx context.Context, l lane, now *work) {
 	defer now.end()
 	for i, a := range now.actions {
-		began := time.Now()
+		began := sinceBoot()
 		limited, cancel := context.WithTimeout(ctx, actLimit(a.Do))
 		err := w.act(limited, a)
 		cancel()
 		last := i == len(now.actions)-1 || err != nil
-		took := time.Since(began)
+		took := sinceBoot() - began
 		w.post(func() { w.finished(result{lane: l, work: now, action: a, took: took, err: err, last: last}) })
 		if last {
 			return

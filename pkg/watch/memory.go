@@ -40,17 +40,17 @@ type memory struct {
 	StartedAt   time.Duration   `json:"started_at"`
 }
 
-func freshMemory(now time.Duration) memory {
+func freshMemory(now time.Duration, wall time.Time) memory {
 	return memory{
-		Seq: time.Now().UnixNano(), EpochAt: now, PhaseAt: now, MasterAt: now, Life: map[string]time.Duration{}, Answered: longAgo,
+		Seq: wall.UnixNano(), EpochAt: now, PhaseAt: now, MasterAt: now, Life: map[string]time.Duration{}, Answered: longAgo,
 		Lease: longAgo, Canary: longAgo, Write: now, GotAt: now, StartedAt: longAgo,
 	}
 }
 
 // readMemory is what an earlier watcher of this boot has left. What cannot be read, or lies in the future, is of another boot.
-func readMemory(path string, now time.Duration) memory {
+func readMemory(path string, now time.Duration, wall time.Time) memory {
 	text, err := os.ReadFile(path)
-	m := freshMemory(now)
+	m := freshMemory(now, wall)
 	if err != nil {
 		return m
 	}

@@ -88,7 +88,7 @@ func (w *watcher) open(section *nodes.Watcher) error {
 		return errors.Join(errAlone, err)
 	}
 	port, err := consensus.Listen(consensus.PortOptions{
-		Host: w.name, Listen: cmp.Or(w.Listen, net.JoinHostPort("", strconv.Itoa(section.Port))), Files: files, Log: w.Log, Now: time.Now,
+		Host: w.name, Listen: cmp.Or(w.Listen, net.JoinHostPort("", strconv.Itoa(section.Port))), Files: files, Log: w.Log, Now: w.Now,
 	})
 	if err != nil {
 		return err
@@ -182,7 +182,7 @@ func (w *watcher) hear(ctx context.Context, d *dispatch) {
 	w.heard[d.Report.Host], w.letters[d.Report.Host] = cluster.Heard{Report: d.Report, At: now}, d
 	w.directory.setPort(d.Report.Host, d.Port)
 	if w.directory.setLogin(d.Login) {
-		w.keepLogin(d.Login)
+		w.tell("login", problem(w.keepLogin(d.Login)))
 	}
 	if d.Index > w.latest().Index && w.quorum != nil && w.quorum.node == nil {
 		go w.fetchState(ctx, d.Report.Host)
@@ -261,7 +261,7 @@ func (w *watcher) reconcile(ctx context.Context, state *cluster.State, now time.
 	w.directory.resolve(p.Servers, now)
 	if w.server != nil {
 		w.prepare(ctx, state, p)
-		w.begin(ctx, w.allowed(cluster.Reconcile(state, w.facts, &sight, p)))
+		w.begin(ctx, w.allowed(state, cluster.Reconcile(state, w.facts, &sight, p)))
 		if !p.Inactive && !w.server.ending {
 			w.nudge(state)
 			w.server.commits(ctx, w.facts)
@@ -277,12 +277,13 @@ func (w *watcher) reconcile(ctx context.Context, state *cluster.State, now time.
 	}
 }
 
-// allowed leaves out what has to wait until nothing of an earlier watcher is at work on the server. A server that does not run has no sessions.
-func (w *watcher) allowed(actions []cluster.Action) []cluster.Action {
+// allowed leaves out what has to wait until nothing of an earlier watcher is at work on the server, nor an operator. A server that does not run has no
+// sessions.
+func (w *watcher) allowed(s *cluster.State, actions []cluster.Action) []cluster.Action {
 	if !w.facts.Running {
 		w.server.ending = false
 	}
-	if !w.server.ending {
+	if !w.server.ending && !w.handsOff(s) {
 		return actions
 	}
 	return slices.DeleteFunc(actions, func(a cluster.Action) bool { return !urgent[a.Do] })

@@ -87,7 +87,7 @@ func (w *watcher) openQuorum(hosts []consensus.Host, section *nodes.Watcher, rol
 	}
 	node, err := consensus.Open(consensus.Options{
 		Host: w.name, Dir: dir, Port: w.port, Hosts: hosts, Machine: &machine{changed: q.learn},
-		SpareAfter: section.SpareAfter, Log: w.Log, Now: time.Now,
+		SpareAfter: section.SpareAfter, Log: w.Log, Now: w.Now,
 	})
 	if err != nil {
 		return nil, err

@@ -118,7 +118,7 @@ func (s *server) ages(f *cluster.Facts, seen postgres.OwnSight, v view) {
 	}
 	f.WriteAge = v.now - m.Write
 	if seen.Running {
-		f.WriteAge = max(0, min(f.WriteAge, time.Since(seen.Started)))
+		f.WriteAge = max(0, min(f.WriteAge, v.now-seen.Began))
 	}
 	f.Lease, f.Canary = cluster.Never, cluster.Canary{Age: v.now - m.Canary, Names: m.CanaryNames}
 	if m.LeaseEpoch == v.state.Epoch {
@@ -217,7 +217,7 @@ func (s *server) stalls(f *cluster.Facts, v view) {
 			s.flushAt[member.Host] = v.now
 		}
 		s.flush[member.Host] = best
-		f.Stalls = append(f.Stalls, cluster.Stall{Member: member.Name, For: min(v.now-s.flushAt[member.Host], time.Since(s.last.Started))})
+		f.Stalls = append(f.Stalls, cluster.Stall{Member: member.Name, For: min(v.now-s.flushAt[member.Host], v.now-s.last.Began)})
 	}
 }
 

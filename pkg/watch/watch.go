@@ -133,7 +133,7 @@ func newWatcher(o Options) *watcher {
 	now := sinceBoot()
 	w := &watcher{
 		Options: o, name: o.Host, pid: os.Getpid(), config: &config{path: o.ServerYAML}, told: map[string]string{}, born: now,
-		memory: readMemory(o.MemoryPath, now), directory: newDirectory(), heard: map[string]cluster.Heard{}, letters: map[string]*dispatch{},
+		memory: readMemory(o.MemoryPath, now, o.Now()), directory: newDirectory(), heard: map[string]cluster.Heard{}, letters: map[string]*dispatch{},
 		working: map[lane]*work{}, tried: map[string]time.Duration{}, probes: newProbes(), soon: make(chan struct{}, 1), arrived: make(chan *dispatch, 64), looked: make(chan look, 1),
 		events: make(chan func(), 64), life: context.Background(),
 	}
