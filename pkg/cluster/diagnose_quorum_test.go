@@ -84,7 +84,8 @@ func TestDiagnoseQuorum(t *testing.T) {
 		{
 			"the spare is gone: it has no vote",
 			func(s *cluster.Snapshot) { gone(&s.Arbiters[1].Common); everywhere(s, silent("arb2")) },
-			[]string{"critical host-unreachable arb2"}, nil,
+			[]string{"critical host-unreachable arb2"},
+			nil,
 		},
 		{
 			"less than a majority",
@@ -99,12 +100,14 @@ func TestDiagnoseQuorum(t *testing.T) {
 		{
 			"a majority that nobody leads",
 			func(s *cluster.Snapshot) { everywhere(s, func(q *cluster.Quorum) { q.Executor = nil }) },
-			[]string{"critical no-quorum -", "warning failover-impossible -"}, []string{"3 of 3 watchers that vote are heard, but nobody leads"},
+			[]string{"critical no-quorum -", "warning failover-impossible -"},
+			[]string{"3 of 3 watchers that vote are heard, but nobody leads"},
 		},
 		{
 			"an executor that says itself that it is none",
 			func(s *cluster.Snapshot) { s.Servers[0].Watcher.Quorum.Executor = nil },
-			[]string{"critical no-quorum -", "warning failover-impossible -"}, nil,
+			[]string{"critical no-quorum -", "warning failover-impossible -"},
+			nil,
 		},
 		{
 			"the executor cannot be asked, and is heard",
@@ -112,7 +115,8 @@ func TestDiagnoseQuorum(t *testing.T) {
 				gone(&s.Arbiters[0].Common)
 				everywhere(s, func(q *cluster.Quorum) { q.Executor = new("arb1") })
 			},
-			[]string{"critical host-unreachable arb1"}, nil,
+			[]string{"critical host-unreachable arb1"},
+			nil,
 		},
 		{
 			"watchers that take no part",
@@ -121,7 +125,8 @@ func TestDiagnoseQuorum(t *testing.T) {
 					c.Watcher.Quorum = nil
 				}
 			},
-			[]string{"critical no-quorum -"}, []string{"0 of 3 watchers that vote"},
+			[]string{"critical no-quorum -"},
+			[]string{"0 of 3 watchers that vote"},
 		},
 		{
 			"one watcher does not hear another",
@@ -129,7 +134,8 @@ func TestDiagnoseQuorum(t *testing.T) {
 				s.Servers[0].Watcher.Quorum.Silent = []string{"db2"}
 				judge(s, cluster.Judgement{Code: cluster.JudgedNoQuorum, Host: "db2"})
 			},
-			[]string{"warning failover-impossible -", "warning watcher-unhealthy db1"}, []string{"its watcher does not hear db2, where one runs", "without db1 only arb1"},
+			[]string{"warning failover-impossible -", "warning watcher-unhealthy db1"},
+			[]string{"its watcher does not hear db2, where one runs", "without db1 only arb1"},
 		},
 		{
 			"no standby is in sync",
@@ -137,7 +143,8 @@ func TestDiagnoseQuorum(t *testing.T) {
 				everywhere(s, func(q *cluster.Quorum) { q.Configs[0] = cluster.SyncConfig{Gen: 6} })
 				judge(s, cluster.Judgement{Code: cluster.JudgedAlone, Host: "db1"})
 			},
-			[]string{"warning failover-impossible -", "warning no-failover-target db1"}, []string{"no standby is in sync with db1, which alone has what it acknowledges"},
+			[]string{"warning failover-impossible -", "warning no-failover-target db1"},
+			[]string{"no standby is in sync with db1, which alone has what it acknowledges"},
 		},
 		{
 			"the standby is down, and counted on",
@@ -155,7 +162,8 @@ func TestDiagnoseQuorum(t *testing.T) {
 					q.Paused = &cluster.Pause{Owner: "anna@fb", Reason: "switches", Until: "2026-01-01T00:00:00Z"}
 				})
 			},
-			[]string{"warning failover-impossible -"}, []string{"paused by anna@fb until 2026-01-01T00:00:00Z (switches)", "pgctl resume"},
+			[]string{"warning failover-impossible -"},
+			[]string{"paused by anna@fb until 2026-01-01T00:00:00Z (switches)", "pgctl resume"},
 		},
 		{
 			"paused for a standby", func(s *cluster.Snapshot) {
@@ -164,7 +172,8 @@ func TestDiagnoseQuorum(t *testing.T) {
 		},
 		{
 			"a node has an older file", func(s *cluster.Snapshot) { s.Arbiters[0].Watcher.Inactive = new(true) },
-			[]string{"warning failover-impossible -"}, []string{"arb1 goes by a server.yaml that says inactive_failover: 1"},
+			[]string{"warning failover-impossible -"},
+			[]string{"arb1 goes by a server.yaml that says inactive_failover: 1"},
 		},
 		{
 			"not formed", func(s *cluster.Snapshot) {
@@ -172,14 +181,16 @@ func TestDiagnoseQuorum(t *testing.T) {
 					*q = cluster.Quorum{Executor: q.Executor, Voters: q.Voters, Waits: []string{"db2 has not been heard"}}
 				})
 			},
-			[]string{"warning failover-impossible -"}, []string{"the region is not formed yet (db2 has not been heard)"},
+			[]string{"warning failover-impossible -"},
+			[]string{"the region is not formed yet (db2 has not been heard)"},
 		},
 		{
 			"halted", func(s *cluster.Snapshot) {
 				everywhere(s, func(q *cluster.Quorum) { q.Halted = "db2 is signed with epoch 9, the quorum knows 3" })
 				judge(s, cluster.Judgement{Code: cluster.JudgedSigned, Evidence: []string{"db2 is signed with epoch 9, the quorum knows 3"}})
 			},
-			[]string{"warning failover-impossible -", "warning signature-above-raft -"}, []string{"db2 is signed with epoch 9"},
+			[]string{"warning failover-impossible -", "warning signature-above-raft -"},
+			[]string{"db2 is signed with epoch 9"},
 		},
 		{
 			"an election", func(s *cluster.Snapshot) {
@@ -187,13 +198,15 @@ func TestDiagnoseQuorum(t *testing.T) {
 				s.Servers[0].Watcher.Quorum.Waits = []string{"db2: not frozen yet"}
 				judge(s, cluster.Judgement{Code: cluster.JudgedElection})
 			},
-			[]string{"warning election -"}, []string{"nobody serves: db2: not frozen yet"},
+			[]string{"warning election -"},
+			[]string{"nobody serves: db2: not frozen yet"},
 		},
 		{
 			"two masters", func(s *cluster.Snapshot) {
 				judge(s, cluster.Judgement{Code: cluster.JudgedTwoMasters, Host: "db2", Evidence: []string{"it runs as master\x1b"}})
 			},
-			[]string{"warning two-masters db2"}, []string{"then pgctl upmaster db2", "it runs as master?"},
+			[]string{"warning two-masters db2"},
+			[]string{"then pgctl upmaster db2", "it runs as master?"},
 		},
 		{
 			"HA off: the executor's judgements do not count", func(s *cluster.Snapshot) {

@@ -35,3 +35,19 @@ func TestHistoryNumbers(t *testing.T) {
 		}
 	}
 }
+
+// TestRecordOfAConfiguration: the record of a change says what a commit waits for since.
+func TestRecordOfAConfiguration(t *testing.T) {
+	s := serving(t)
+	for _, r := range s.History {
+		if r.Command == cluster.Change && (len(r.Evidence) != 1 || r.Evidence[0] != "a commit waits for b_1, c_1") {
+			t.Errorf("%+v", r)
+		}
+		if r.Command == cluster.Serve && (len(r.Evidence) != 1 || r.Evidence[0] != "a commit waits for nobody") {
+			t.Errorf("%+v", r)
+		}
+	}
+	if text := cluster.NewSyncConfig(1, []string{"b_1", "c_1"}, 1, nil).Sentence(); text != "a commit waits for any 1 of b_1, c_1" {
+		t.Errorf("%q", text)
+	}
+}
