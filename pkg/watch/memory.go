@@ -37,7 +37,9 @@ type memory struct {
 	Recovery    bool            `json:"recovery"`   // what it was
 	Rows        []cluster.Epoch `json:"rows"`       // what it showed
 	Receiver    receiver        `json:"receiver"`   // the last one of which it is known by what it connected
-	Starts      int             `json:"starts"`     // in a row without a lasting success
+	StoppedAt   time.Duration   `json:"stopped_at"`
+	Stopped     bool            `json:"stopped"` // the watcher has stopped it since it ran last
+	Starts      int             `json:"starts"`  // in a row without a lasting success
 	StartedAt   time.Duration   `json:"started_at"`
 }
 

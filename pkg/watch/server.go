@@ -72,8 +72,11 @@ func (s *server) facts(seen postgres.OwnSight, v view) *cluster.Facts {
 	defer s.mu.Unlock()
 	m := s.memory
 	s.last = seen
+	if seen.Running && v.asked > m.StoppedAt {
+		m.Stopped = false
+	}
 	f := &cluster.Facts{
-		Host: s.host, Name: seen.Member, System: seen.SystemID, Running: seen.Running, Stopped: !seen.Running && seen.CleanStop, Gate: seen.Gate,
+		Host: s.host, Name: seen.Member, System: seen.SystemID, Running: seen.Running, Stopped: !seen.Running && seen.CleanStop && !m.Stopped, Gate: seen.Gate,
 		Clients: !seen.HBAClosed, Archive: seen.Archive, FrozenFor: v.frozen, MasterFile: v.masterFile,
 	}
 	f.Upstream.File, f.Upstream.FileEpoch = seen.Service.Host, seen.Service.Epoch
@@ -316,6 +319,13 @@ func (s *server) leased(epoch int64, sent time.Duration) {
 	if epoch != s.memory.LeaseEpoch || sent > s.memory.Lease {
 		s.memory.Lease, s.memory.LeaseEpoch = sent, epoch
 	}
+}
+
+// stopping notes that the watcher stops it: what pg_control says of the stop is nobody's wish then.
+func (s *server) stopping(now time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.memory.Stopped, s.memory.StoppedAt = true, now
 }
 
 // started notes that a start is tried.
