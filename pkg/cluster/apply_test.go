@@ -48,6 +48,9 @@ func serving(t *testing.T) cluster.State {
 	)
 }
 
+// seenDead is what an operator says of the master of before who adopts another server.
+var seenDead = cluster.Record{Rule: "an operator says so", Evidence: []string{"a: PostgreSQL does not run"}}
+
 func frozenAt(host string, at cluster.LSN) cluster.Frozen {
 	return cluster.Frozen{Host: host, Member: host + "_1", Timeline: 1, Position: at}
 }
@@ -71,7 +74,7 @@ func TestFormAboveEveryRow(t *testing.T) {
 func TestAdoptMakesWhole(t *testing.T) {
 	s := script2(t, serving(t), cluster.Command{Kind: cluster.Isolate, Host: "b", Name: "b_1", Record: cluster.Record{Rule: "ahead"}})
 	s = script2(t, s, cluster.Command{Kind: cluster.Halt, Record: cluster.Record{Rule: "signed above"}})
-	adopt := cluster.Command{Kind: cluster.Adopt, Host: "b", Nonce: "n", System: 42, Rows: []cluster.Epoch{rowOfA}}
+	adopt := cluster.Command{Kind: cluster.Adopt, Host: "b", Nonce: "n", System: 42, Rows: []cluster.Epoch{rowOfA}, Record: seenDead}
 	if s = script2(t, s, adopt); s.QuarantineOf("b") != "" || s.Halted != "" || s.Master != "b" {
 		t.Errorf("got %+v", s)
 	}
@@ -109,6 +112,8 @@ func TestApplyRefuses(t *testing.T) {
 		{"opened twice", base, cluster.Command{Kind: cluster.Open}},
 		{"quarantined under an incarnation that it no longer has", base, cluster.Command{Kind: cluster.Isolate, Host: "b", Name: "b_0"}},
 		{"adopted anew without a system", cluster.State{}, cluster.Command{Kind: cluster.Adopt, Host: "b", Nonce: "n", Rows: []cluster.Epoch{rowOfA}}},
+		{"adopted without a word of the master of before", base, cluster.Command{Kind: cluster.Adopt, Host: "b", Nonce: "n", Rows: []cluster.Epoch{rowOfA}}},
+		{"adopted in an election without a word of the old master", electing, cluster.Command{Kind: cluster.Adopt, Host: "b", Nonce: "n", Rows: []cluster.Epoch{rowOfA}}},
 		{"the master quarantined", base, cluster.Command{Kind: cluster.Isolate, Host: "a"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -189,7 +194,7 @@ func TestAdopt(t *testing.T) {
 		t.Errorf("a vote while halted: %v", err)
 	}
 	for _, host := range []string{"a", "c"} {
-		got := script2(t, s, cluster.Command{Kind: cluster.Adopt, Host: host, Nonce: "n", Above: 7, Rows: []cluster.Epoch{rowOfA}})
+		got := script2(t, s, cluster.Command{Kind: cluster.Adopt, Host: host, Nonce: "n", Above: 7, Rows: []cluster.Epoch{rowOfA}, Record: seenDead})
 		if got.Epoch != 8 || got.Phase != cluster.Elected || got.Master != host || got.Halted != "" || len(got.Configs) != 0 {
 			t.Errorf("%+v", got)
 		}

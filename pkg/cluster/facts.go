@@ -93,7 +93,7 @@ type Stall struct {
 	For    time.Duration
 }
 
-// Canary is the last commit of the watcher that returned without a warning.
+// Canary is the last commit of the watcher that returned without a warning, while the walsenders were Genuine, looked at after it had returned.
 type Canary struct {
 	Age   time.Duration // since it was BEGUN
 	Names string        // in effect, as shown before it
