@@ -88,6 +88,7 @@ func TestApplyRefuses(t *testing.T) {
 	base := serving(t)
 	electing := script2(t, base, cluster.Command{Kind: cluster.OpenVote, Host: "a"})
 	elected := script2(t, electing, cluster.Command{Kind: cluster.Elect, Host: "b", Nonce: "nb", Frozen: []cluster.Frozen{frozenAt("b", 120), frozenAt("c", 110)}})
+	electedByOld := script2(t, electing, cluster.Command{Kind: cluster.Elect, Host: "a", Nonce: "na", Frozen: []cluster.Frozen{frozenAt("a", 120)}})
 	rowOfB := []cluster.Epoch{rowOfA, {Epoch: 2, Master: "b", Nonce: "nb", Timeline: 2, Fork: 120}}
 	for _, tt := range []struct {
 		name  string
@@ -104,6 +105,8 @@ func TestApplyRefuses(t *testing.T) {
 		{"serves with a member that was frozen behind it", elected, cluster.Command{Kind: cluster.Serve, Host: "b", Config: config(3, nil, "c_1"), Rows: rowOfB}},
 		{"another than the elected serves", elected, cluster.Command{Kind: cluster.Serve, Host: "c", Config: config(3, nil), Rows: rowOfB}},
 		{"a new incarnation of a member that is counted on", base, cluster.Command{Kind: cluster.Register, Host: "b", Name: "b_2"}},
+		{"a new incarnation of a server that an election counts on", elected, cluster.Command{Kind: cluster.Register, Host: "b", Name: "b_2"}},
+		{"a new incarnation of a server that is frozen, a member of nothing", electedByOld, cluster.Command{Kind: cluster.Register, Host: "a", Name: "a_2"}},
 		{"a name of another host", base, cluster.Command{Kind: cluster.Register, Host: "b", Name: "d_2"}},
 		{"the master is its own standby", base, cluster.Command{Kind: cluster.Change, Config: config(3, base.Configs, "a_1")}},
 		{"a stranger joins", base, cluster.Command{Kind: cluster.Change, Config: config(3, base.Configs, "d_1")}},
@@ -246,5 +249,23 @@ func TestWhoHadClients(t *testing.T) {
 		if got := script2(t, tt.s, cluster.Command{Kind: cluster.OpenVote, Host: "b"}).Election.Before; !slices.Equal(got, tt.want) {
 			t.Errorf("after b, open %v: %v", tt.s.Opened, got)
 		}
+	}
+}
+
+// TestManyLeaveOneByOne: the list of configurations has room for every member that leaves before any of it is settled.
+func TestManyLeaveOneByOne(t *testing.T) {
+	s := serving(t)
+	var members []string
+	for _, host := range []string{"b", "c", "d", "e", "f", "g", "h", "i"} {
+		if host > "c" {
+			s = script2(t, s, cluster.Command{Kind: cluster.Register, Host: host, Name: host + "_1"})
+		}
+		members = append(members, host+"_1")
+	}
+	for ; len(members) > 0; members = members[1:] {
+		s = script2(t, s, cluster.Command{Kind: cluster.Change, Config: config(s.Gen+1, s.Configs, members...)})
+	}
+	if len(s.Configs) != 9 {
+		t.Errorf("%d configurations are in force", len(s.Configs))
 	}
 }
