@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/user"
 	"strings"
 	"time"
 
@@ -19,19 +18,15 @@ import (
 
 // lock takes the region's lock.
 func (a *app) lock(ctx context.Context, c change) (*failover.Lock, error) {
-	host, err := os.Hostname()
+	who, err := operator()
 	if err != nil {
 		return nil, err
-	}
-	who := "somebody"
-	if u, err := user.Current(); err == nil {
-		who = u.Username
 	}
 	var hosts []remote.Host
 	for _, name := range c.lockOn {
 		hosts = append(hosts, c.site.Hosts(name))
 	}
-	owner := fmt.Sprintf("%s@%s, %s, pid %d, since %s", who, host, c.plan.Name, os.Getpid(), a.now().Format(time.DateTime))
+	owner := fmt.Sprintf("%s, %s, pid %d, since %s", who, c.plan.Name, os.Getpid(), a.now().Format(time.DateTime))
 	lock, err := failover.TakeLock(ctx, hosts, owner, a.timeout)
 	var held *cluster.Refusal
 	if err != nil && c.urgent && !errors.As(err, &held) {

@@ -45,8 +45,11 @@ func (r Rules) Apply(s State, c Command) (State, error) {
 	}
 	record := c.Record
 	record.Epoch, record.Command, record.Host = next.Epoch, c.Kind, c.Host
+	if c.Config != nil {
+		record.Evidence = append(slices.Clone(record.Evidence), c.Config.Sentence())
+	}
 	from := max(0, len(s.History)+1-historyLength)
-	next.History = append(slices.Clone(s.History[from:]), record)
+	next.History, next.Dropped = append(slices.Clone(s.History[from:]), record), s.Dropped+int64(from)
 	return next, nil
 }
 

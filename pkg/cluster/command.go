@@ -1,5 +1,7 @@
 package cluster
 
+import "time"
+
 // CommandKind names a change of the state.
 type CommandKind string
 
@@ -34,18 +36,19 @@ type Command struct {
 	Epoch int64       `json:"epoch"`
 	Gen   int64       `json:"gen"`
 
-	Host   string      `json:"host,omitempty"`   // the candidate, pool or server that it is about
-	Name   string      `json:"name,omitempty"`   // member name
-	Nonce  string      `json:"nonce,omitempty"`  // for the row of the epoch's master
-	System uint64      `json:"system,omitempty"` // Form
-	Config *SyncConfig `json:"config,omitempty"` // Change, Serve
-	From   LSN         `json:"from,omitempty"`   // Settle: what K members have flushed
-	Left   string      `json:"left,omitempty"`   // Change: the member that leaves soon after it joined; ""
-	Frozen []Frozen    `json:"frozen,omitempty"` // Elect
-	Rows   []Epoch     `json:"rows,omitempty"`   // Serve, Adopt: all signatures in the master's data
-	Pools  []string    `json:"pools,omitempty"`  // Serve: every pool of the region
-	Above  int64       `json:"above,omitempty"`  // Form, Adopt: the highest epoch that any server's data is signed with
-	Pause  *Pause      `json:"pause,omitempty"`
-	Level  int         `json:"level,omitempty"` // RaiseLevel
-	Record Record      `json:"record"`
+	Host   string        `json:"host,omitempty"`   // the candidate, pool or server that it is about
+	Name   string        `json:"name,omitempty"`   // member name
+	Nonce  string        `json:"nonce,omitempty"`  // for the row of the epoch's master
+	System uint64        `json:"system,omitempty"` // Form
+	Config *SyncConfig   `json:"config,omitempty"` // Change, Serve
+	From   LSN           `json:"from,omitempty"`   // Settle: what K members have flushed
+	Left   string        `json:"left,omitempty"`   // Change: the member that leaves soon after it joined; ""
+	Frozen []Frozen      `json:"frozen,omitempty"` // Elect
+	Quiet  time.Duration `json:"quiet,omitempty"`  // Elect: for so long nobody can have confirmed the old master
+	Rows   []Epoch       `json:"rows,omitempty"`   // Serve, Adopt: all signatures in the master's data
+	Pools  []string      `json:"pools,omitempty"`  // Serve: every pool of the region
+	Above  int64         `json:"above,omitempty"`  // Form, Adopt: the highest epoch that any server's data is signed with
+	Pause  *Pause        `json:"pause,omitempty"`
+	Level  int           `json:"level,omitempty"` // RaiseLevel
+	Record Record        `json:"record"`
 }

@@ -134,7 +134,7 @@ func (d *decider) formation() {
 // failover ends the epoch of a master that has made no progress for down_after, for anybody. It needs the prospect of a successor: the
 // servers that could be frozen now must block every configuration, else the election would only keep the old master from coming back.
 func (d *decider) failover() {
-	if d.s.Phase != Serving || d.s.Paused != nil {
+	if d.s.Phase != Serving || d.s.Paused.Holds(d.s.Master) {
 		return
 	}
 	limit := d.p.DownAfter

@@ -42,7 +42,7 @@ func (d *decider) election() {
 	for _, f := range e.Frozen {
 		text = append(text, fmt.Sprintf("%s frozen at %s on timeline %d", f.Host, f.Position, f.Timeline))
 	}
-	d.propose(Command{Kind: Elect, Host: best.Host, Nonce: d.nonce, Frozen: found}, fmt.Sprintf("the furthest, at %s; %s is needed", best.Position, bar), text...)
+	d.propose(Command{Kind: Elect, Host: best.Host, Nonce: d.nonce, Frozen: found, Quiet: d.unconfirmed(&e)}, fmt.Sprintf("the furthest, at %s; %s is needed", best.Position, bar), text...)
 }
 
 // frozen is the host's entry for this election, or why it has none yet.
@@ -66,6 +66,29 @@ func (d *decider) frozen(host string, e *Election) (Frozen, string) {
 		return Frozen{}, why
 	}
 	return Frozen{Host: host, Member: member, Timeline: f.Timeline, Position: at}, ""
+}
+
+// unconfirmed is for how long nothing can have confirmed the old master: no lease, as only the executor grants one; and no canary that came
+// back, as its commit would have moved one of the frozen, without which no configuration had enough members. 0 where that is not known.
+func (d *decider) unconfirmed(e *Election) time.Duration {
+	frozen := func(member string) bool {
+		return slices.ContainsFunc(e.Frozen, func(f Frozen) bool { return f.Member == member && f.Host != e.OldMaster })
+	}
+	if !d.AllBlocked(e.Configs, frozen) {
+		return 0
+	}
+	least := d.v.Confirmed
+	for _, f := range e.Frozen {
+		r, age := d.v.of(f.Host)
+		switch {
+		case f.Host == e.OldMaster:
+		case r == nil || r.Facts == nil || r.Facts.FrozenFor != e.Base:
+			return 0
+		default:
+			least = min(least, age+r.Facts.Upstream.Moved)
+		}
+	}
+	return least
 }
 
 // gathering waits a little for servers that run and are about to be frozen, although those that are would do: whoever is frozen at the

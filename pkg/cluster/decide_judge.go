@@ -57,7 +57,7 @@ func (d *decider) judge() {
 		d.standbys()
 	}
 	if d.s.Paused != nil {
-		d.add(JudgedPaused, "", false, d.s.Paused.Owner+": "+d.s.Paused.Reason)
+		d.add(JudgedPaused, d.s.Paused.Host, false, d.s.Paused.Owner+": "+d.s.Paused.Reason)
 	}
 	if d.p.Inactive {
 		d.add(JudgedInactive, "", false)

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/pgctl/pgctl/pkg/nodes"
 )
 
 // The limits from which something is a finding.
@@ -18,13 +20,18 @@ const (
 // Diagnosis is what a snapshot means.
 type Diagnosis struct {
 	View
+	HA       nodes.HA    // as the inventory's files say; paused, where the quorum says so
+	Regime   *QuorumView // nil: no watcher that could be asked takes part in a quorum
 	Status   Status
 	Findings []Finding // sorted by severity, code, host
 }
 
 // Diagnose says what is wrong with a region. It is a pure function of the snapshot.
-func Diagnose(s Snapshot) Diagnosis {
-	d := diagnosis{Snapshot: s, view: s.View()}
+func Diagnose(s Snapshot) Diagnosis { return diagnose(s, false) }
+
+// diagnose is Diagnose; supposed: that HA is on is not so, but what would be wrong then is asked.
+func diagnose(s Snapshot, supposed bool) Diagnosis {
+	d := diagnosis{Snapshot: s, view: s.View(), regime: s.ViewQuorum(), supposed: supposed}
 	d.masters()
 	for i := range s.Servers {
 		d.server(&s.Servers[i], d.view.Standings[i])
@@ -40,14 +47,24 @@ func Diagnose(s Snapshot) Diagnosis {
 	d.inventory()
 	d.unfinished()
 	found := sortFindings(d.found)
-	return Diagnosis{View: d.view, Status: statusOf(found), Findings: found}
+	return Diagnosis{View: d.view, HA: s.haNow(d.regime), Regime: d.regime, Status: statusOf(found), Findings: found}
+}
+
+// haNow is what the inventory's files say of HA, and the quorum of a pause.
+func (s *Snapshot) haNow(q *QuorumView) nodes.HA {
+	if s.HA == nodes.HAEnabled && q != nil && q.Paused != nil {
+		return nodes.HAPaused
+	}
+	return s.HA
 }
 
 // diagnosis is the work in progress of Diagnose.
 type diagnosis struct {
 	Snapshot
-	view  View
-	found []Finding
+	view     View
+	regime   *QuorumView
+	supposed bool
+	found    []Finding
 }
 
 func (d *diagnosis) critical(code Code, host, hint, format string, args ...any) {

@@ -27,20 +27,30 @@ func (d *diagnosis) watchers() {
 			d.watcher(h, on)
 		}
 	}
-	voters, running := voting(hosts), 0
-	for _, v := range voters {
-		if v.Watcher.Service.State == ServiceActive {
-			running++
-		}
-	}
 	if !on {
 		return
 	}
-	if running <= len(voters)/2 {
-		d.critical(NoQuorum, "", "start pg_watcher where it is down (pgctl status)", "%d of %d watchers that vote are seen to run: too few to decide anything", running, len(voters))
+	if d.regime != nil {
+		d.quorum(d.regime)
+	} else {
+		d.votesRunning(hosts)
 	}
 	if d.Zones < 3 && len(d.Arbiters) == 0 {
 		d.critical(ArbiterMissing, "", "name a host in pg_watcher.globals of every zone's server.yaml", "%d zones and no arbiter: nobody can break a tie", d.Zones)
+	}
+}
+
+// votesRunning goes by the services, where no watcher takes part in a quorum of which it could be asked. One of pgctl's own that takes part
+// in none has no vote.
+func (d *diagnosis) votesRunning(hosts []Common) {
+	voters, running := voting(hosts), 0
+	for _, v := range voters {
+		if v.Watcher.Service.State == ServiceActive && !v.Watcher.Own {
+			running++
+		}
+	}
+	if running <= len(voters)/2 {
+		d.critical(NoQuorum, "", "start pg_watcher where it is down (pgctl status); pgctl deploy, where it takes no part", "%d of %d watchers that vote are seen to run: too few to decide anything", running, len(voters))
 	}
 }
 

@@ -23,10 +23,11 @@ const (
 // Examine says what would stop an operation or a failover: everything that Diagnose finds, judged as if HA were on, and what
 // only a checkup shows. It is a pure function of its arguments.
 func Examine(s Snapshot, c Checkup) Diagnosis {
+	off, ha := s.HA != nodes.HAEnabled, s.haNow(s.ViewQuorum())
 	if s.Kind != nodes.KindPG9 {
 		s.HA = nodes.HAEnabled
 	}
-	was := Diagnose(s)
+	was := diagnose(s, off)
 	d := diagnosis{Snapshot: s, view: was.View, found: was.Findings}
 	if s.Kind != nodes.KindPG9 {
 		d.votes()
@@ -41,7 +42,7 @@ func Examine(s Snapshot, c Checkup) Diagnosis {
 		d.warn(NotExamined, host, "", "%s", why)
 	}
 	found := sortFindings(d.found)
-	return Diagnosis{View: was.View, Status: statusOf(found), Findings: found}
+	return Diagnosis{View: was.View, HA: ha, Regime: was.Regime, Status: statusOf(found), Findings: found}
 }
 
 // votes: fewer than three cannot lose one.

@@ -108,9 +108,11 @@ type Report struct {
 	Phase    Phase         // of that epoch
 	EpochAge time.Duration // since it knew of that epoch
 	PhaseAge time.Duration // since it knew of that phase
-	Facts    *Facts        // nil: no server here
-	Probes   []Probe       // every server, asked by this watcher itself
-	Pool     *PoolFacts    // nil: no pool here
+	// MasterAge is since it knew who is master of that epoch; 0 nobody is.
+	MasterAge time.Duration
+	Facts     *Facts     // nil: no server here
+	Probes    []Probe    // every server, asked by this watcher itself
+	Pool      *PoolFacts // nil: no pool here
 }
 
 // Probe is what one watcher knows of one server by its own trials.
@@ -136,7 +138,7 @@ const (
 // PoolFacts is a pool as its watcher sees it.
 type PoolFacts struct {
 	Host    string
-	Backend string // server that the running pgpool writes to
+	Backend string // server that the running pgpool writes to; "?" not exactly one; "" not known
 }
 
 // Heard is a report and when it came, on the clock of the hearer.
@@ -150,7 +152,10 @@ type Heard struct {
 type Sight struct {
 	Now   time.Duration // monotonic
 	Since time.Duration // it has been listening
-	Heard []Heard       // one a host, in any order
+	// Confirmed, of the executor, is since it last confirmed a master's lease, or since it leads, whichever is less; no other can have done so since.
+	// 0: not known.
+	Confirmed time.Duration
+	Heard     []Heard // one a host, in any order
 }
 
 // of is the last report of a host and its age; nil when there was none.

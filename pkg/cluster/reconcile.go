@@ -163,10 +163,11 @@ func (w *reconciler) masterFile() {
 	}
 }
 
-// ReconcilePool is what the watcher of a pool's host does about the pool.
+// ReconcilePool is what the watcher of a pool's host does about the pool. What it cannot ask it leaves alone, unless the pool is still to be moved.
 func ReconcilePool(s *State, f *PoolFacts, p *Policy) []Action {
-	if p.Inactive || s.Halted != "" || s.Phase != Serving || !s.Opened || f.Backend == s.Master {
+	unknown := f.Backend == "" && !slices.Contains(s.Pools, f.Host)
+	if p.Inactive || s.Halted != "" || s.Phase != Serving || !s.Opened || f.Backend == s.Master || unknown {
 		return nil
 	}
-	return []Action{{Do: DoPointPool, Host: s.Master, Epoch: s.Epoch, Why: fmt.Sprintf("%s serves, the pool writes to %s", s.Master, f.Backend)}}
+	return []Action{{Do: DoPointPool, Host: s.Master, Epoch: s.Epoch, Why: fmt.Sprintf("%s serves, the pool writes to %q", s.Master, f.Backend)}}
 }

@@ -130,7 +130,7 @@ func (w *reconciler) govern() {
 // mayOpen: nothing that is shown can vanish, and nobody else shows anything any more.
 func (w *reconciler) mayOpen() bool {
 	r, _ := w.v.of(w.f.Host)
-	return r != nil && r.Epoch == w.s.Epoch && (r.EpochAge >= w.p.handover() || w.handedOver()) && w.Reached(w.Rules, w.s, w.v, w.p, w.f.Recovered)
+	return r != nil && r.Epoch == w.s.Epoch && (max(r.EpochAge, r.MasterAge+w.s.Quiet) >= w.p.handover() || w.handedOver()) && w.Reached(w.Rules, w.s, w.v, w.p, w.f.Recovered)
 }
 
 // handedOver: every master before, back to the last one that is known to have had clients, says, knowing of this epoch, that it is none any

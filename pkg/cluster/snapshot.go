@@ -77,6 +77,12 @@ type Watcher struct {
 	Service Service
 	Monitor *string // status in pg_watcher.PGMonitor; nil: no such file
 	Node    *string // status in pg_watcher.PGNode
+
+	// What pgctl's own watcher says of itself, as long as it does not fall silent.
+	Own      bool    // it is one
+	Version  string  // "" not known
+	Inactive *bool   // the server.yaml that it goes by says inactive_failover: 1; nil: it goes by none
+	Quorum   *Quorum // nil: it takes part in none
 }
 
 // Server is one PostgreSQL server of the inventory.

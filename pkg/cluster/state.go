@@ -40,12 +40,15 @@ type State struct {
 	Pools   []string `json:"pools"`  // still to be pointed at the master
 	Members []Member `json:"members"`
 
-	Before      []string     `json:"before,omitempty"` // masters that may have had clients when this epoch began (hadClients); none: not known, it was formed or adopted
-	Former      []string     `json:"former,omitempty"` // old masters that have not rejoined; they are Registered anew when they do
-	Quarantined []Quarantine `json:"quarantined,omitempty"`
-	Paused      *Pause       `json:"paused,omitempty"`
-	Halted      string       `json:"halted,omitempty"` // why nothing is done by itself until an operator adopts; ""
-	History     []Record     `json:"history,omitempty"`
+	Before []string `json:"before,omitempty"` // masters that may have had clients when this epoch began (hadClients); none: not known, it was formed or adopted
+	// Quiet is for how long nobody can have confirmed an old master when this one was elected: that much of the hand-over is over already.
+	Quiet       time.Duration `json:"quiet,omitempty"`
+	Former      []string      `json:"former,omitempty"` // old masters that have not rejoined; they are Registered anew when they do
+	Quarantined []Quarantine  `json:"quarantined,omitempty"`
+	Paused      *Pause        `json:"paused,omitempty"`
+	Halted      string        `json:"halted,omitempty"`  // why nothing is done by itself until an operator adopts; ""
+	History     []Record      `json:"history,omitempty"` // the newest
+	Dropped     int64         `json:"dropped,omitempty"` // how many records were before those
 }
 
 // Election is the record of an election that has begun (M4). It lasts until an epoch serves, through as many attempts as that takes.
@@ -81,12 +84,17 @@ type Quarantine struct {
 	Why  string `json:"why"`
 }
 
-// Pause is an operator's wish that no failover begins. What keeps writes possible and an election that has begun go on.
+// Pause is an operator's wish that no failover begins. What keeps writes possible and an election that has begun go on. One for a single
+// host is for its maintenance: that host may be away for as long as it takes, while the failure of any other one counts as ever.
 type Pause struct {
 	Owner  string `json:"owner"`
 	Reason string `json:"reason"`
-	Until  string `json:"until"` // for people, RFC 3339; the executor proposes the end, no replica looks at a clock
+	Until  string `json:"until"`          // for people, RFC 3339; the executor proposes the end, no replica looks at a clock. "": until it is resumed
+	Host   string `json:"host,omitempty"` // the one server that it is for; "": every server
 }
+
+// Holds tells whether the pause keeps this master's epoch from being ended. No pause does not.
+func (p *Pause) Holds(master string) bool { return p != nil && (p.Host == "" || p.Host == master) }
 
 // Record is one decision for `pgctl history`: what was decided, by which rule, on what evidence.
 type Record struct {
@@ -96,7 +104,11 @@ type Record struct {
 	Rule     string        `json:"rule"`
 	Evidence []string      `json:"evidence,omitempty"`
 	Took     time.Duration `json:"took,omitempty"` // since the phase before began, as the executor saw it
+	At       string        `json:"at,omitempty"`   // for people, RFC 3339, by the proposer's clock; nothing is decided by it
 }
+
+// Number is the number of the i-th record of History, from 1 on. It stays the same for as long as the region lasts.
+func (s *State) Number(i int) int64 { return s.Dropped + int64(i) + 1 }
 
 // historyLength is how many records are kept; the newest.
 const historyLength = 64

@@ -60,6 +60,17 @@ func (c SyncConfig) Same(o SyncConfig) bool {
 	return c.K == o.K && c.Any == o.Any && slices.Equal(c.Members, o.Members)
 }
 
+// Sentence is what a commit waits for under c, in words.
+func (c SyncConfig) Sentence() string {
+	switch {
+	case c.K == 0:
+		return "a commit waits for nobody"
+	case c.Any:
+		return fmt.Sprintf("a commit waits for any %d of %s", c.K, strings.Join(c.Members, ", "))
+	}
+	return "a commit waits for " + strings.Join(c.Members, ", ")
+}
+
 // NewSyncConfig is the configuration of these members. Needed is sync_mode: 0 is all of them, N is any N (all, where there are no more
 // than N). It is told apart from those in force by its priorities: under FIRST every member has another one than in each of them.
 func NewSyncConfig(gen int64, members []string, needed int, inForce []SyncConfig) SyncConfig {

@@ -7,7 +7,7 @@ func openVote(s *State, c Command) error {
 	if s.Phase != Serving {
 		return refuse("only a serving epoch is ended by an election")
 	}
-	if s.Paused != nil {
+	if s.Paused.Holds(s.Master) {
 		return refuse("paused by %s: %s", s.Paused.Owner, s.Paused.Reason)
 	}
 	s.Election = &Election{Base: s.Epoch, OldMaster: s.Master, Before: s.hadClients(), Attempt: 1, Configs: s.Configs}
@@ -41,7 +41,7 @@ func voteAgain(s *State, c Command) error {
 
 func (s *State) toElecting() {
 	s.Epoch++
-	s.Phase, s.Master, s.Nonce, s.Configs, s.Opened, s.Pools = Electing, "", "", nil, false, nil
+	s.Phase, s.Master, s.Nonce, s.Configs, s.Opened, s.Pools, s.Quiet = Electing, "", "", nil, false, nil, 0
 }
 
 // elect decides who is master of the epoch. The frozen ones must leave the old master nobody to acknowledge with, and the candidate
@@ -75,7 +75,7 @@ func (r Rules) elect(s *State, c Command) error {
 			return refuse("%s is frozen as %q, but counts as %q", f.Host, f.Member, m)
 		}
 	}
-	s.Election, s.Phase, s.Master, s.Nonce = &e, Elected, c.Host, c.Nonce
+	s.Election, s.Phase, s.Master, s.Nonce, s.Quiet = &e, Elected, c.Host, c.Nonce, c.Quiet
 	return nil
 }
 
@@ -155,7 +155,7 @@ func adopt(s *State, c Command) error {
 	s.Quarantined = slices.DeleteFunc(slices.Clone(s.Quarantined), func(q Quarantine) bool { return q.Host == c.Host })
 	top := max(s.Epoch, c.Above, c.Rows[len(c.Rows)-1].Epoch)
 	s.Epoch, s.Phase, s.Master, s.Nonce = top+1, Elected, c.Host, c.Nonce
-	s.Configs, s.Opened, s.Pools, s.Halted = nil, false, nil, ""
+	s.Configs, s.Opened, s.Pools, s.Halted, s.Quiet = nil, false, nil, "", 0
 	s.Election = &Election{OldMaster: c.Host, Attempt: 1, Frozen: []Frozen{{Host: c.Host, Member: s.MemberOf(c.Host)}}}
 	return nil
 }

@@ -37,11 +37,11 @@ func (d *Deployer) makeFolders(ctx context.Context, _ plan.Step, host remote.Hos
 }
 
 func binaryMissing(s plan.Step, f facts) error {
-	switch mode := f.mode(binaryPath); {
+	switch mode := f.mode(BinaryPath); {
 	case f.one("binary") != s.Args["sha256"]:
-		return fmt.Errorf("%s has the SHA-256 %q, expected %s", binaryPath, f.one("binary"), s.Args["sha256"])
+		return fmt.Errorf("%s has the SHA-256 %q, expected %s", BinaryPath, f.one("binary"), s.Args["sha256"])
 	case mode != "755:0":
-		return fmt.Errorf("%s has mode and owner %q, expected 755:0", binaryPath, mode)
+		return fmt.Errorf("%s has mode and owner %q, expected 755:0", BinaryPath, mode)
 	}
 	return nil
 }
@@ -57,7 +57,7 @@ func (d *Deployer) sendBinary(ctx context.Context, s plan.Step, host remote.Host
 			return err
 		}
 	}
-	return d.run(ctx, host, `set -e; chown root:root "$1"; chmod 755 "$1"`, binaryPath)
+	return d.run(ctx, host, `set -e; chown root:root "$1"; chmod 755 "$1"`, BinaryPath)
 }
 
 // stall ends a transfer of which nothing has moved for so long. It is no limit of the whole, which takes as long as the line
@@ -79,7 +79,7 @@ func (d *Deployer) transfer(ctx context.Context, host remote.Host) error {
 			d.Note(host.Name(), fmt.Sprintf("%.1f of %.1f MB sent in %s", mb(len(d.binary)-left), mb(len(d.binary)), now.Sub(began).Round(time.Second)))
 		}
 	}}
-	_, err := remote.WriteFrom(ctx, host, binaryPath, r, len(d.binary), remote.WriteOptions{Mode: 0o755, Owner: "root:root"})
+	_, err := remote.WriteFrom(ctx, host, BinaryPath, r, len(d.binary), remote.WriteOptions{Mode: 0o755, Owner: "root:root"})
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
 		return fmt.Errorf("%w: %w", err, cause)
 	}

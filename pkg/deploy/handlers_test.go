@@ -99,9 +99,9 @@ func TestForeignLeft(t *testing.T) {
 
 func TestFilesMissing(t *testing.T) {
 	s := plan.Step{Args: map[string]string{"sha256": "abc"}}
-	expect(t, binaryMissing(s, facts{"binary": {"abc"}, "mode": {"755:0 " + binaryPath}}), "")
-	expect(t, binaryMissing(s, facts{"binary": {"abc"}, "mode": {"644:0 " + binaryPath}}), "644:0")
-	expect(t, binaryMissing(s, facts{"binary": {"abd"}, "mode": {"755:0 " + binaryPath}}), "abd")
+	expect(t, binaryMissing(s, facts{"binary": {"abc"}, "mode": {"755:0 " + BinaryPath}}), "")
+	expect(t, binaryMissing(s, facts{"binary": {"abc"}, "mode": {"644:0 " + BinaryPath}}), "644:0")
+	expect(t, binaryMissing(s, facts{"binary": {"abd"}, "mode": {"755:0 " + BinaryPath}}), "abd")
 	expect(t, binaryMissing(s, facts{}), "SHA-256")
 	all := facts{"mode": {"755:0 /etc/pgctl", "700:0 " + tlsDir, "700:0 /var/lib/pgctl", "750:0 /var/log/pgctl"}}
 	expect(t, foldersMissing(s, all), "")
@@ -113,7 +113,7 @@ func TestFilesLeft(t *testing.T) {
 	d := &Deployer{Here: "firstbox"}
 	expect(t, d.filesLeft(plan.Step{Host: "db1"}, facts{}), "")
 	expect(t, d.filesLeft(plan.Step{Host: "db1"}, facts{"ca": {""}}), "ca.crt")
-	expect(t, d.filesLeft(plan.Step{Host: "db1"}, facts{"binary": {"abc"}}), binaryPath)
+	expect(t, d.filesLeft(plan.Step{Host: "db1"}, facts{"binary": {"abc"}}), BinaryPath)
 	expect(t, d.filesLeft(plan.Step{Host: "firstbox"}, facts{"ca": {""}, "binary": {"abc"}, "mode": {"600:0 " + authorityKey}}), "")
 	expect(t, d.filesLeft(plan.Step{Host: "firstbox"}, facts{"mode": {"600:0 " + hostKey}}), hostKey)
 }
@@ -198,7 +198,7 @@ func TestLook(t *testing.T) {
 		remotetest.Step{Contains: "sh machine binary", Stdout: "machine x86_64\nmode 755:0 /usr/local/bin/pgctl\nsettings \nend\n"},
 		remotetest.Step{Contains: "sh tls", Stdout: "ca YQ==\n"})
 	f, err := look(t.Context(), host, "machine", "binary")
-	if err != nil || f.one("machine") != "x86_64" || f.mode(binaryPath) != "755:0" || f.mode(hostKey) != "" {
+	if err != nil || f.one("machine") != "x86_64" || f.mode(BinaryPath) != "755:0" || f.mode(hostKey) != "" {
 		t.Errorf("%v, %v", f, err)
 	}
 	if data, ok := f.file("settings"); !ok || len(data) != 0 {

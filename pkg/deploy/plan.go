@@ -12,9 +12,9 @@ import (
 	"github.com/pgctl/pgctl/pkg/postgres"
 )
 
-// Where things lie on a node.
+// Where things lie on a node. BinaryPath is where pgctl itself does.
 const (
-	binaryPath   = "/usr/local/bin/pgctl"
+	BinaryPath   = "/usr/local/bin/pgctl"
 	settingsPath = "/etc/pgctl/pgctl.yaml"
 	tlsDir       = "/etc/pgctl/tls"
 	confPath     = "/etc/supervisor/conf.d/pg_watcher.conf"
@@ -179,7 +179,7 @@ func (d *Deployer) hostSteps(n node, rotated, why string) []plan.Step {
 	}
 	steps := []plan.Step{
 		step(verbFolders, "make its folders for settings, keys, state and log", "", nil),
-		step(verbBinary, fmt.Sprintf("put pgctl %s in %s", d.Version, binaryPath), "", map[string]string{"sha256": d.sum}),
+		step(verbBinary, fmt.Sprintf("put pgctl %s in %s", d.Version, BinaryPath), "", map[string]string{"sha256": d.sum}),
 	}
 	if d.Settings != nil {
 		steps = append(steps, step(verbSettings, "give it the settings of "+d.Here+" in "+settingsPath, "", nil))

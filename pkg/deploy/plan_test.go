@@ -78,7 +78,7 @@ func TestPlan(t *testing.T) {
 		{name: "another watcher, accepted", change: func(w world) { define(w.seen, "db2", confPath, foreignConf) }, opts: Options{Accept: []string{RiskReplaceWatcher}}, order: programs},
 		{name: "another watcher whose configuration is gone", change: func(w world) { w.seen["db2"].facts["command"] = []string{"/opt/old --one "} }, refused: `runs "/opt/old --one"`},
 		{name: "another watcher whose configuration is gone, accepted", change: func(w world) { w.seen["db2"].facts["command"] = []string{"/opt/old"} }, opts: Options{Accept: []string{RiskReplaceWatcher}}, order: programs},
-		{name: "ours runs", change: func(w world) { w.seen["db2"].facts["command"] = []string{binaryPath + " watch "} }, order: programs},
+		{name: "ours runs", change: func(w world) { w.seen["db2"].facts["command"] = []string{BinaryPath + " watch "} }, order: programs},
 		{name: "ours is no other", change: func(w world) { define(w.seen, "db2", confPath, supervisorConf) }, order: programs},
 		{name: "another watcher among other things, accepted", change: func(w world) { define(w.seen, "db2", confPath, foreignConf+"[program:x]\n") }, opts: Options{Accept: []string{RiskReplaceWatcher}}, refused: "defines other things beside pg_watcher"},
 		{name: "another watcher, and a host that may have one", change: func(w world) {

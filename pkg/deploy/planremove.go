@@ -59,5 +59,5 @@ func (d *Deployer) clearText(host string) string {
 	if host == d.Here {
 		return "remove its own key and certificate; the authority and pgctl stay on this host"
 	}
-	return "remove its keys, certificates and " + binaryPath
+	return "remove its keys, certificates and " + BinaryPath
 }

@@ -189,7 +189,7 @@ func (d *Deployer) filesLeft(s plan.Step, f facts) error {
 	case f.has("ca"):
 		return fmt.Errorf("%s is still there", authorityCert)
 	case f.has("binary"):
-		return fmt.Errorf("%s is still there", binaryPath)
+		return fmt.Errorf("%s is still there", BinaryPath)
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func (p *Pools) Point(ctx context.Context, pool string, to PoolTarget) error {
 }
 
 // Backend is the server that the pool writes to: what the running pgpool says; where pgctl cannot log in, what its file says, if it started after
-// that was put there; where none runs, what its next start would take. "" when that is not exactly one server.
+// that was put there; where none runs, what its next start would take. NoBackend when that is not exactly one server in use; "" it is not known.
 func (p *Pools) Backend(ctx context.Context, pool string) string {
 	running, conf, err := poolRestart{p}.running(ctx, pool)
 	switch {
@@ -60,6 +60,8 @@ func (p *Pools) Backend(ctx context.Context, pool string) string {
 	case conf == nil:
 		return ""
 	case cannotAsk(err):
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.Timeout)
+		defer cancel()
 		out, err := p.Hosts(pool).Run(ctx, remote.Script(poolStartedScript, p.Settings.ConfPath()))
 		if err != nil || strings.TrimSpace(string(out.Stdout)) != "yes" {
 			return ""
@@ -72,9 +74,12 @@ func (p *Pools) Backend(ctx context.Context, pool string) string {
 	return only(backends)
 }
 
+// NoBackend is what a pool has that does not write to exactly one server.
+const NoBackend = "?"
+
 func only(backends []cluster.Backend) string {
 	if len(backends) != 1 || backends[0].Down {
-		return ""
+		return NoBackend
 	}
 	return backends[0].Host
 }

@@ -18,6 +18,7 @@ type HA string
 const (
 	HAEnabled  HA = "enabled"  // every zone's file has a pg_watcher section that says inactive_failover: 0
 	HADisabled HA = "disabled" // some file has the section, but not every one says 0
+	HAPaused   HA = "paused"   // enabled, and an operator has paused it: the quorum knows, no file does
 	HAAbsent   HA = "absent"   // no file has the section
 )
 

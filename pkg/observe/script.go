@@ -39,7 +39,7 @@ section pool_service; service_facts pgpool2 "$5"
 `
 	askWatcher = `
 for file in PGMonitor PGNode; do
-  [ -f "/var/run/pg_watcher.$file" ] && { section "$file"; head -c 65536 "/var/run/pg_watcher.$file"; }
+  [ -f "/var/run/pg_watcher.$file" ] && { section "$file"; head -c 262144 "/var/run/pg_watcher.$file"; }
 done
 section watcher; program_facts pg_watcher pg_watcher
 `

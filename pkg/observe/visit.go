@@ -111,11 +111,7 @@ func (v *visit) read(found map[string]string, r roles, began, ended time.Time) {
 		v.pool.Service = services(found["pool_service"])["pgpool2"]
 	}
 	if r.server || r.arbiter {
-		v.common.Watcher = cluster.Watcher{
-			Service: services(found["watcher"])["pg_watcher"],
-			Monitor: watcherStatus(found, "PGMonitor"),
-			Node:    watcherStatus(found, "PGNode"),
-		}
+		v.common.Watcher = watcherOf(found)
 	}
 }
 

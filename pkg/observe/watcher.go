@@ -36,21 +36,45 @@ func watcherStatus(found map[string]string, file string) *string {
 	return &status
 }
 
-// ownStatus reads a file of pgctl's own watcher, whose status is a sentence where something is wrong. One that is old by the
-// host's own clock says nothing but that the watcher is silent.
-func ownStatus(text, clock string) (string, bool) {
-	var doc struct {
-		Program string    `json:"program"`
-		Status  string    `json:"status"`
-		Time    time.Time `json:"time"`
-	}
+// ownFile is what counts here of a file of pgctl's own watcher.
+type ownFile struct {
+	Program string    `json:"program"`
+	Version string    `json:"version"`
+	Status  string    `json:"status"`
+	Time    time.Time `json:"time"`
+	Config  struct {
+		Inactive *bool `json:"inactive_failover"`
+	} `json:"config"`
+	Quorum *cluster.Quorum `json:"quorum"`
+}
+
+// readOwn reads a file of pgctl's own watcher. One that is old by the host's own clock says nothing but that the watcher is silent.
+func readOwn(text, clock string) (doc ownFile, silent, ok bool) {
 	if err := json.Unmarshal([]byte(text), &doc); err != nil || doc.Program != "pgctl" {
-		return "", false
+		return ownFile{}, false, false
 	}
 	if seconds, err := strconv.ParseFloat(strings.TrimSpace(clock), 64); err == nil {
-		if now := time.UnixMicro(int64(seconds * 1e6)); now.Sub(doc.Time) > silence {
-			return "silent since " + doc.Time.UTC().Format(time.RFC3339), true
-		}
+		silent = time.UnixMicro(int64(seconds*1e6)).Sub(doc.Time) > silence
 	}
-	return cluster.Printable(doc.Status), true
+	return doc, silent, true
+}
+
+// ownStatus is the status in a file of pgctl's own watcher: a sentence where something is wrong.
+func ownStatus(text, clock string) (string, bool) {
+	doc, silent, ok := readOwn(text, clock)
+	if silent {
+		return "silent since " + doc.Time.UTC().Format(time.RFC3339), true
+	}
+	return cluster.Printable(doc.Status), ok
+}
+
+// watcherOf is all that the sections say of a host's watcher.
+func watcherOf(found map[string]string) cluster.Watcher {
+	w := cluster.Watcher{
+		Service: services(found["watcher"])["pg_watcher"], Monitor: watcherStatus(found, "PGMonitor"), Node: watcherStatus(found, "PGNode"),
+	}
+	if doc, silent, ok := readOwn(found["PGMonitor"], found["clock"]); ok && !silent {
+		w.Own, w.Version, w.Inactive, w.Quorum = true, cluster.Printable(doc.Version), doc.Config.Inactive, doc.Quorum
+	}
+	return w
 }

@@ -182,8 +182,8 @@ func (pm postmaster) dial(ctx context.Context, as login, family string) (net.Con
 	return dialAs(ctx, identity{uid, gid}, path.Join(pm.socketDir, ".s.PGSQL."+strconv.Itoa(pm.port)))
 }
 
-// name is the application name of what the watcher asks and does.
-func (o *Own) name() string { return watchName + "." + strconv.Itoa(os.Getpid()) }
+// Name is the application_name of the sessions of this watcher.
+func (o *Own) Name() string { return watchName + "." + strconv.Itoa(os.Getpid()) }
 
 // retryRole is how long the refusal of the watcher's role counts: each try leaves a line in PostgreSQL's log.
 const retryRole = 30 * time.Second
@@ -238,7 +238,7 @@ func (o *Own) refuse(why string) {
 
 // act opens a session of the site's role, which may change what a superuser may.
 func (o *Own) act(ctx context.Context, params map[string]string) (*session, error) {
-	return o.connect(ctx, o.site(), o.name(), params)
+	return o.connect(ctx, o.site(), o.Name(), params)
 }
 
 // do runs one statement in a session of its own.
@@ -255,9 +255,9 @@ func (o *Own) do(ctx context.Context, sql string, args ...string) ([][]string, e
 // an ALTER SYSTEM of one that was killed (M2). It returns when they are gone.
 func (o *Own) EndPredecessors(ctx context.Context) error {
 	const others = ` FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND (application_name LIKE 'pgctl.watch%' OR application_name LIKE 'pgctl.canary%')
-  AND backend_type = 'client backend' AND pid <> ALL ($1::int[])`
+  AND backend_type = 'client backend' AND pid <> ALL ($1::int[]) AND application_name NOT LIKE $2::text || '%'`
 	for {
-		rows, err := o.do(ctx, "SELECT pg_terminate_backend(pid), pid"+others, o.pids())
+		rows, err := o.do(ctx, "SELECT pg_terminate_backend(pid), pid"+others, o.pids(), o.Name())
 		if err != nil || len(rows) == 0 {
 			return err
 		}

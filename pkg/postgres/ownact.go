@@ -435,3 +435,18 @@ func (o *Own) SetMember(ctx context.Context, name string) error {
 }
 
 var errNotMember = errors.New("not a name of this host")
+
+// Wake has the startup process of a standby look for WAL at once, where it waits for its next try (source: WaitForWALToBecomeAvailable; SIGHUP
+// sets its latch). The postmaster is not told: it would say so in its log.
+func (o *Own) Wake() error {
+	h, err := o.place()
+	if err != nil || !h.runs {
+		return err
+	}
+	for _, pid := range h.titled(startupTitle) {
+		if err := unix.Kill(pid, unix.SIGHUP); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -207,6 +207,7 @@ func lives(pid int) bool {
 type procStat struct {
 	comm, state string
 	parent      int
+	began       time.Duration // since boot
 }
 
 func stat(pid int) procStat {
@@ -220,8 +221,20 @@ func stat(pid int) procStat {
 		return procStat{}
 	}
 	parent, _ := strconv.Atoi(fields[1])
-	return procStat{comm: string(data[open+1 : end]), state: fields[0], parent: parent}
+	s := procStat{comm: string(data[open+1 : end]), state: fields[0], parent: parent}
+	if len(fields) > startField {
+		ticks, _ := strconv.ParseInt(fields[startField], 10, 64)
+		s.began = time.Duration(ticks) * tick
+	}
+	return s
 }
+
+// The start of a process is the 20th field after its name, in ticks of a hundredth of a second since boot on every architecture that Go knows
+// (proc(5), starttime; sysconf(3), _SC_CLK_TCK).
+const (
+	startField = 19
+	tick       = time.Second / 100
+)
 
 // pidsOf are the process ids that are there.
 func pidsOf() []int {

@@ -25,9 +25,10 @@ type OwnSight struct {
 
 	Running bool // the process of postmaster.pid is there, and is this data directory's
 	PID     int
-	Started time.Time // by its own word, in whole seconds
-	Halted  bool      // the postmaster is stopped by a signal: it runs, and answers nobody
-	Orphans int       // processes of a server whose postmaster is gone; not counted while one runs
+	Started time.Time     // by its own word, in whole seconds
+	Began   time.Duration // when its process began, since boot
+	Halted  bool          // the postmaster is stopped by a signal: it runs, and answers nobody
+	Orphans int           // processes of a server whose postmaster is gone; not counted while one runs
 	// CleanStop: pg_control says that it was shut down, or shut down in recovery. Of a server that runs it says nothing.
 	CleanStop bool
 	// Gate: standby.signal is there, or up to 11 a recovery.conf with standby_mode, so its next start is read-only. It is so after SQL has answered too: a
@@ -110,7 +111,7 @@ func (o *Own) Look(ctx context.Context) OwnSight {
 // question asks the running server. A watcher's role that lacks a right is not let in either.
 func (o *Own) question(ctx context.Context) (q *OwnSQL, role, instead string, err error) {
 	for {
-		s, role, instead, err := o.ask(ctx, o.name(), nil)
+		s, role, instead, err := o.ask(ctx, o.Name(), nil)
 		if err != nil {
 			return nil, role, instead, err
 		}
@@ -147,7 +148,9 @@ func (o *Own) lookFiles(s *OwnSight) (pm postmaster, h hbaSight) {
 	failed(err)
 	if s.Running = pm.running(); s.Running {
 		s.PID, s.Started, s.Port, s.SocketDir = pm.pid, pm.started, pm.port, pm.socketDir
-		state := stat(pm.pid).state
+		process := stat(pm.pid)
+		state := process.state
+		s.Began = process.began
 		s.Halted = state == "T" || state == "t"
 	} else {
 		pm = postmaster{dataDir: s.DataDir}

@@ -74,7 +74,7 @@ func (w *watcher) begin(ctx context.Context, actions []cluster.Action) {
 	}
 	for l, list := range byLane {
 		running := w.working[l]
-		if running != nil && (!urgent[list[0].Do] || urgent[running.actions[0].Do]) {
+		if running != nil && !instead(list[0], running.actions[0]) {
 			continue
 		}
 		if running != nil {
@@ -87,16 +87,22 @@ func (w *watcher) begin(ctx context.Context, actions []cluster.Action) {
 	}
 }
 
+// instead tells whether an action is begun although another one is at work in its lane: a stop is, and a pool that was on its way to a master that is
+// none any more.
+func instead(a, running cluster.Action) bool {
+	return urgent[a.Do] && !urgent[running.Do] || a.Do == cluster.DoPointPool && a.Host != running.Host
+}
+
 // perform does the actions of a lane one after the other. The first that fails ends it: what is next is decided anew.
 func (w *watcher) perform(ctx context.Context, l lane, now *work) {
 	defer now.end()
 	for i, a := range now.actions {
-		began := time.Now()
+		began := sinceBoot()
 		limited, cancel := context.WithTimeout(ctx, actLimit(a.Do))
 		err := w.act(limited, a)
 		cancel()
 		last := i == len(now.actions)-1 || err != nil
-		took := time.Since(began)
+		took := sinceBoot() - began
 		w.post(func() { w.finished(result{lane: l, work: now, action: a, took: took, err: err, last: last}) })
 		if last {
 			return

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -197,13 +198,15 @@ func (w *watcher) serve() error {
 		return w.grant(host, q)
 	}))
 	mux.HandleFunc("POST "+pathState, w.fromPeer(func(string, []byte) (any, error) { return w.latest(), nil }))
-	mux.HandleFunc("POST "+pathPropose, w.fromPeer(func(host string, body []byte) (any, error) {
-		var q wish
+	mux.HandleFunc("POST "+pathPropose, w.fromPeer(func(_ string, body []byte) (any, error) {
+		var q Wish
 		if err := json.Unmarshal(body, &q); err != nil {
 			return nil, err
 		}
-		return nil, w.grantWish(q)
-	}))
+		ctx, cancel := context.WithTimeout(context.Background(), grantLimit)
+		defer cancel()
+		return w.grantWish(ctx, q), nil
+	}, consensus.Server, consensus.Arbiter))
 	mux.HandleFunc("POST "+pathPostgres, w.servePostgres)
 	server := &http.Server{
 		Handler: mux, ReadHeaderTimeout: sendLimit, ReadTimeout: 2 * sendLimit, IdleTimeout: time.Minute,
@@ -212,10 +215,13 @@ func (w *watcher) serve() error {
 	return server.Serve(w.port.Reports())
 }
 
-// fromPeer lets servers, arbiters and pools ask, each under the name that its certificate proves.
-func (w *watcher) fromPeer(answer func(host string, body []byte) (any, error)) http.HandlerFunc {
+// fromPeer lets hosts of these roles ask, all where none is named, each under the name that its certificate proves.
+func (w *watcher) fromPeer(answer func(host string, body []byte) (any, error), roles ...consensus.Role) http.HandlerFunc {
 	return func(out http.ResponseWriter, in *http.Request) {
-		host, _, err := consensus.Peer(in.TLS)
+		host, role, err := consensus.Peer(in.TLS)
+		if err == nil && len(roles) > 0 && !slices.Contains(roles, role) {
+			err = fmt.Errorf("%s is no host that may ask this: its certificate says %s", host, role)
+		}
 		if err != nil {
 			http.Error(out, err.Error(), http.StatusForbidden)
 			return

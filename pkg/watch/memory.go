@@ -21,8 +21,10 @@ type memory struct {
 	EpochAt  time.Duration            `json:"epoch_at"` // when this host came to know of the epoch
 	Phase    cluster.Phase            `json:"phase"`
 	PhaseAt  time.Duration            `json:"phase_at"`
-	Life     map[string]time.Duration `json:"life"`     // by server: its last sign of life, as this host's trials saw it
-	Answered time.Duration            `json:"answered"` // own PostgreSQL, last
+	Master   string                   `json:"master"`
+	MasterAt time.Duration            `json:"master_at"` // when this host came to know of the epoch's master
+	Life     map[string]time.Duration `json:"life"`      // by server: its last sign of life, as this host's trials saw it
+	Answered time.Duration            `json:"answered"`  // own PostgreSQL, last
 
 	Lease       time.Duration   `json:"lease"` // when the request was sent that was granted last
 	LeaseEpoch  int64           `json:"lease_epoch"`
@@ -38,22 +40,22 @@ type memory struct {
 	StartedAt   time.Duration   `json:"started_at"`
 }
 
-func freshMemory(now time.Duration) memory {
+func freshMemory(now time.Duration, wall time.Time) memory {
 	return memory{
-		Seq: time.Now().UnixNano(), EpochAt: now, PhaseAt: now, Life: map[string]time.Duration{}, Answered: longAgo,
+		Seq: wall.UnixNano(), EpochAt: now, PhaseAt: now, MasterAt: now, Life: map[string]time.Duration{}, Answered: longAgo,
 		Lease: longAgo, Canary: longAgo, Write: now, GotAt: now, StartedAt: longAgo,
 	}
 }
 
 // readMemory is what an earlier watcher of this boot has left. What cannot be read, or lies in the future, is of another boot.
-func readMemory(path string, now time.Duration) memory {
+func readMemory(path string, now time.Duration, wall time.Time) memory {
 	text, err := os.ReadFile(path)
-	m := freshMemory(now)
+	m := freshMemory(now, wall)
 	if err != nil {
 		return m
 	}
 	var kept memory
-	if json.Unmarshal(text, &kept) != nil || kept.Life == nil || max(kept.EpochAt, kept.PhaseAt, kept.Lease, kept.Canary, kept.Write, kept.GotAt) > now {
+	if json.Unmarshal(text, &kept) != nil || kept.Life == nil || max(kept.EpochAt, kept.PhaseAt, kept.MasterAt, kept.Lease, kept.Canary, kept.Write, kept.GotAt) > now {
 		return m
 	}
 	kept.Seq = max(kept.Seq, m.Seq)
@@ -63,7 +65,10 @@ func readMemory(path string, now time.Duration) memory {
 // learn notes when an epoch and a phase became known.
 func (m *memory) learn(s *cluster.State, now time.Duration) {
 	if s.Epoch != m.Epoch {
-		m.Epoch, m.EpochAt, m.Phase, m.PhaseAt = s.Epoch, now, s.Phase, now
+		m.Epoch, m.EpochAt, m.Phase, m.PhaseAt, m.Master, m.MasterAt = s.Epoch, now, s.Phase, now, s.Master, now
+	}
+	if s.Master != m.Master {
+		m.Master, m.MasterAt = s.Master, now
 	}
 	if s.Phase != m.Phase {
 		m.Phase, m.PhaseAt = s.Phase, now

@@ -53,7 +53,7 @@ func (w *watcher) take(section *nodes.Watcher, hosts []consensus.Host) error {
 	}
 	if slices.ContainsFunc(section.Nodes, func(n nodes.WatchedNode) bool { return slices.Contains(n.Pools, self.Name) }) && w.pool == nil {
 		w.pool = &pool{host: self.Name, pools: &failover.Pools{
-			Hosts: func(string) remote.Host { return w.Local }, Settings: w.PGPool, Timeout: 5 * time.Second, Stamp: w.Now().UTC().Format("20060102T150405Z"),
+			Hosts: func(string) remote.Host { return w.Local }, Settings: w.PGPool, Timeout: poolLimit, Stamp: w.Now().UTC().Format("20060102T150405Z"),
 			Warn: func(_, message string) { w.Log.Warn("pool", "problem", message) },
 		}}
 	}
@@ -88,7 +88,7 @@ func (w *watcher) open(section *nodes.Watcher) error {
 		return errors.Join(errAlone, err)
 	}
 	port, err := consensus.Listen(consensus.PortOptions{
-		Host: w.name, Listen: cmp.Or(w.Listen, net.JoinHostPort("", strconv.Itoa(section.Port))), Files: files, Log: w.Log, Now: time.Now,
+		Host: w.name, Listen: cmp.Or(w.Listen, net.JoinHostPort("", strconv.Itoa(section.Port))), Files: files, Log: w.Log, Now: w.Now,
 	})
 	if err != nil {
 		return err
@@ -146,6 +146,9 @@ func (w *watcher) report(now time.Duration) {
 		Host: w.name, Seq: w.memory.Seq, Features: cluster.Features, Epoch: w.memory.Epoch, Phase: w.memory.Phase,
 		EpochAge: now - w.memory.EpochAt, PhaseAge: now - w.memory.PhaseAt, Facts: w.facts, Probes: w.probed(now),
 	}
+	if w.memory.Master != "" {
+		r.MasterAge = now - w.memory.MasterAt
+	}
 	if w.pool != nil {
 		r.Pool = w.pool.facts()
 	}
@@ -179,7 +182,7 @@ func (w *watcher) hear(ctx context.Context, d *dispatch) {
 	w.heard[d.Report.Host], w.letters[d.Report.Host] = cluster.Heard{Report: d.Report, At: now}, d
 	w.directory.setPort(d.Report.Host, d.Port)
 	if w.directory.setLogin(d.Login) {
-		w.keepLogin(d.Login)
+		w.tell("login", problem(w.keepLogin(d.Login)))
 	}
 	if d.Index > w.latest().Index && w.quorum != nil && w.quorum.node == nil {
 		go w.fetchState(ctx, d.Report.Host)
@@ -258,8 +261,12 @@ func (w *watcher) reconcile(ctx context.Context, state *cluster.State, now time.
 	w.directory.resolve(p.Servers, now)
 	if w.server != nil {
 		w.prepare(ctx, state, p)
-		w.begin(ctx, cluster.Reconcile(state, w.facts, &sight, p))
-		w.server.commits(ctx, w.facts)
+		w.begin(ctx, w.allowed(state, cluster.Reconcile(state, w.facts, &sight, p)))
+		if !p.Inactive && !w.server.ending {
+			w.nudge(state)
+			w.server.commits(ctx, w.facts)
+			w.server.seeWait(ctx, w.facts)
+		}
 	}
 	if w.pool != nil {
 		w.pool.look(ctx, now, slices.Contains(state.Pools, w.name), w.again)
@@ -270,6 +277,18 @@ func (w *watcher) reconcile(ctx context.Context, state *cluster.State, now time.
 	}
 }
 
+// allowed leaves out what has to wait until nothing of an earlier watcher is at work on the server, nor an operator. A server that does not run has no
+// sessions.
+func (w *watcher) allowed(s *cluster.State, actions []cluster.Action) []cluster.Action {
+	if !w.facts.Running {
+		w.server.ending = false
+	}
+	if !w.server.ending && !w.handsOff(s) {
+		return actions
+	}
+	return slices.DeleteFunc(actions, func(a cluster.Action) bool { return !urgent[a.Do] })
+}
+
 // decide is the executor's.
 func (w *watcher) decide(ctx context.Context, state *cluster.State, now time.Duration) {
 	if !w.quorum.leads() {
@@ -277,6 +296,7 @@ func (w *watcher) decide(ctx context.Context, state *cluster.State, now time.Dur
 		return
 	}
 	p, sight := w.policy(), w.sight(now)
+	sight.Confirmed = w.quorum.unconfirmed(sight.Now)
 	for _, d := range w.letters {
 		p.Inactive = p.Inactive || d.Inactive
 	}
@@ -294,6 +314,7 @@ func (w *watcher) decide(ctx context.Context, state *cluster.State, now time.Dur
 		return
 	}
 	w.deciding = true
+	c.Record.At = w.recordTime()
 	w.Log.Info("proposes", "command", c.Kind, "host", c.Host, "rule", c.Record.Rule, "epoch", c.Epoch, "gen", c.Gen)
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)

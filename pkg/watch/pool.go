@@ -13,6 +13,9 @@ import (
 // poolEvery is how often a pool is asked for its backend while nothing is to be done.
 const poolEvery = 5 * time.Second
 
+// poolLimit is how long one question to a pool may take.
+const poolLimit = 2 * time.Second
+
 // pool is the pgpool on this host.
 type pool struct {
 	pools *failover.Pools
@@ -33,7 +36,7 @@ func (p *pool) look(ctx context.Context, now time.Duration, urgent bool, seen fu
 	}
 	p.asked = true
 	go func() {
-		ctx, cancel := context.WithTimeout(ctx, lookLimit)
+		ctx, cancel := context.WithTimeout(ctx, poolLimit)
 		defer cancel()
 		backend := p.pools.Backend(ctx, p.host)
 		p.mu.Lock()

@@ -26,37 +26,25 @@ var settings = map[string]string{
 // loginPath keeps how a standby logs in: a frozen server's files do not say it any more.
 func (w *watcher) loginPath() string { return filepath.Join(w.StateDir, "replication.json") }
 
-// prepare brings about what the decisions take for granted: the data here has a name, the login for replication is known, PostgreSQL has the
-// settings, the master has the slots that its standbys use. Each is tried in the background, now and then, until it is so.
+// prepare brings about what the decisions take for granted, one thing at a time in the background, until it is so.
 func (w *watcher) prepare(ctx context.Context, s *cluster.State, p *cluster.Policy) {
-	if p.Inactive || w.working[lanePrepare] != nil {
+	if w.working[lanePrepare] != nil || w.working[laneServer] != nil && w.working[laneServer].actions[0].Do == cluster.DoRenew {
 		return
 	}
-	seen, f := w.server.last, w.facts
+	var what string
 	var do func(context.Context) error
-	what := ""
-	switch {
+	switch seen := &w.server.last; {
 	case seen.Missing || seen.FilesErr != nil:
-	case w.directory.loginNow() == nil && w.due("login"):
-		what, do = "learn how a standby logs in", w.learnLogin
-	case seen.Member == "" && seen.SystemID != 0:
-		what, do = "name the data", func(ctx context.Context) error { return w.server.own.SetMember(ctx, w.mint()) }
-	case f.Running && f.Silent == 0 && seen.SQL != nil && differ(seen.SQL.Settings) && w.due("settings"):
-		what, do = "set what PostgreSQL needs", func(ctx context.Context) error { return w.server.own.EnsureSettings(ctx, settings) }
-	case f.Running && f.Silent == 0 && seen.HBAStale && w.due("pg_hba.conf"):
-		what, do = "see that pg_hba.conf was read", w.server.own.LoadHBA
-	case f.Running && !f.Recovery && s.Master == w.name && seen.SQL != nil:
-		for _, slot := range wants(seen.SQL, w.slots()) {
-			what, do = "make the slot "+slot, func(ctx context.Context) error { return w.server.own.Server().MakeSlot(ctx, slot) }
-			break
-		}
+	case p.Inactive:
+		what, do = "let go of what is the watchers'", w.release(s)
+	default:
+		what, do = w.lacking(s, seen)
 	}
 	if do == nil {
 		return
 	}
 	ctx, end := context.WithTimeout(ctx, actLimit(cluster.DoFreeze))
-	now := &work{actions: []cluster.Action{{}}, end: end}
-	w.working[lanePrepare] = now
+	w.working[lanePrepare] = &work{actions: []cluster.Action{{}}, end: end}
 	go func() {
 		defer end()
 		err := do(ctx)
@@ -66,6 +54,33 @@ func (w *watcher) prepare(ctx context.Context, s *cluster.State, p *cluster.Poli
 			w.again()
 		})
 	}()
+}
+
+// lacking is the first thing that is not as the decisions take for granted: nothing of an earlier watcher is at work, the login for replication is
+// known, the data has a name, PostgreSQL has the settings and has read pg_hba.conf, the master has the slots that its standbys use.
+func (w *watcher) lacking(s *cluster.State, seen *postgres.OwnSight) (what string, do func(context.Context) error) {
+	answers, own := seen.SQL != nil, w.server.own
+	switch {
+	case w.server.ending && answers:
+		return "end what an earlier watcher left at work", func(ctx context.Context) error {
+			err := own.EndPredecessors(ctx)
+			w.post(func() { w.server.ending = w.server.ending && err != nil })
+			return err
+		}
+	case w.directory.loginNow() == nil && w.due("login"):
+		return "learn how a standby logs in", w.learnLogin
+	case seen.Member == "" && seen.SystemID != 0:
+		return "name the data", func(ctx context.Context) error { return own.SetMember(ctx, w.mint()) }
+	case answers && differ(seen.SQL.Settings) && w.due("settings"):
+		return "set what PostgreSQL needs", func(ctx context.Context) error { return own.EnsureSettings(ctx, settings) }
+	case answers && seen.HBAStale && w.due("pg_hba.conf"):
+		return "see that pg_hba.conf was read", own.LoadHBA
+	case answers && !seen.SQL.Recovery && s.Master == w.name:
+		if missing := wants(seen.SQL, w.slots()); len(missing) > 0 {
+			return "make the slot " + missing[0], func(ctx context.Context) error { return own.Server().MakeSlot(ctx, missing[0]) }
+		}
+	}
+	return "", nil
 }
 
 func outcome(err error) string {

@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"strconv"
 	"sync"
@@ -36,6 +37,9 @@ const probeTimeout = 2 * time.Second
 func (w *watcher) probed(now time.Duration) []cluster.Probe {
 	var all []cluster.Probe
 	login := w.directory.loginNow()
+	if login != nil && login["passfile"] == "" && w.server != nil {
+		login["passfile"] = w.server.own.PassFile()
+	}
 	for _, n := range w.config.watcher.Nodes {
 		host := n.Host
 		w.probe(host, login)
@@ -71,7 +75,7 @@ func (w *watcher) probe(host string, login postgres.ConnInfo) {
 		if len(addresses) > 0 {
 			address = addresses[0]
 		}
-		answer := tryServer(address, port, login)
+		answer := tryServer(address, port, maps.Clone(login))
 		p.mu.Lock()
 		p.asked[host], p.answer[host] = false, answer
 		p.mu.Unlock()
@@ -120,11 +124,11 @@ func tryServer(host string, port int, login postgres.ConnInfo) cluster.Answer {
 		return knock(ctx, host, port)
 	}
 	login["host"], login["port"], login["application_name"], login["replication"] = host, strconv.Itoa(port), "pgctl.probe", "true"
+	login["dbname"] = "replication" // what a password file has for it
 	config, err := pgconn.ParseConfig(login.String())
 	if err != nil {
 		return knock(ctx, host, port)
 	}
-	config.Fallbacks = nil
 	conn, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
 		return answerOf(err)

@@ -28,6 +28,7 @@ type quorum struct {
 	state   atomic.Pointer[known]
 	leading atomic.Bool           // it leads, and has done a barrier since
 	broken  atomic.Pointer[error] // a state could not be kept: what is decided here could be forgotten
+	granted atomic.Int64          // when, since boot in ns, a lease was confirmed last here, or when this host began to lead
 	wake    func()
 }
 
@@ -86,7 +87,7 @@ func (w *watcher) openQuorum(hosts []consensus.Host, section *nodes.Watcher, rol
 	}
 	node, err := consensus.Open(consensus.Options{
 		Host: w.name, Dir: dir, Port: w.port, Hosts: hosts, Machine: &machine{changed: q.learn},
-		SpareAfter: section.SpareAfter, Log: w.Log, Now: time.Now,
+		SpareAfter: section.SpareAfter, Log: w.Log, Now: w.Now,
 	})
 	if err != nil {
 		return nil, err
@@ -134,6 +135,7 @@ func (q *quorum) lead() {
 			err := q.node.Barrier(ctx)
 			cancel()
 			if err == nil {
+				q.granted.Store(int64(sinceBoot()))
 				q.leading.Store(true)
 				q.wake()
 				break
@@ -191,6 +193,7 @@ func (q *quorum) confirm(ctx context.Context, host string, epoch int64) (leaseGr
 	if !q.leads() {
 		return leaseGrant{}, consensus.ErrNotLeader
 	}
+	q.granted.Store(int64(sinceBoot())) // before the state is looked at: an election that is decided meanwhile must know of it
 	if err := errors.Join(q.node.Barrier(ctx), q.failed()); err != nil {
 		return leaseGrant{}, err
 	}
@@ -199,6 +202,11 @@ func (q *quorum) confirm(ctx context.Context, host string, epoch int64) (leaseGr
 		return leaseGrant{}, fmt.Errorf("the quorum knows %q as the master of epoch %d", s.Master, s.Epoch)
 	}
 	return leaseGrant{Epoch: s.Epoch, Gen: s.Gen}, nil
+}
+
+// unconfirmed is for how long no lease can have been granted, by anybody: this host leads since, and has granted none.
+func (q *quorum) unconfirmed(now time.Duration) time.Duration {
+	return now - time.Duration(q.granted.Load())
 }
 
 // close hands the lead over and ends the replica.

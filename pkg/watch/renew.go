@@ -74,7 +74,7 @@ func (p *peers) postgres(ctx context.Context, host string) (net.Conn, error) {
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, end)
-	response, err := p.client.Do(request)
+	response, err := p.client.Do(request) //nolint:bodyclose // it lives as long as the connection, which closes it
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}

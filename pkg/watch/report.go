@@ -24,38 +24,16 @@ const program = "pgctl"
 
 // Monitor is the file PGMonitor: the watcher itself, and the configuration that is in force.
 type Monitor struct {
-	Program string        `json:"program"` // "pgctl"
-	Version string        `json:"version"`
-	Host    string        `json:"host"`
-	Status  string        `json:"status"`
-	Time    string        `json:"time"`
-	PID     int           `json:"pid"`
-	Binary  string        `json:"binary_sha256"`   // of the program that runs
-	Setting string        `json:"settings_sha256"` // of pgctl.yaml as it was at the start; "" there was none
-	Config  MonitorConfig `json:"config"`
-	Quorum  *Quorum       `json:"quorum"` // null: this host takes no part in one, and status says why
-}
-
-// Quorum is what a watcher knows of what all of them agree on. Times are of the watcher that writes it.
-type Quorum struct {
-	Executor    *string              `json:"executor"` // who leads; null: nobody, as far as this host knows
-	Index       uint64               `json:"index"`    // of the state; of two hosts the higher one knows more
-	Epoch       int64                `json:"epoch"`
-	Phase       cluster.Phase        `json:"phase"`
-	Master      *string              `json:"master"`
-	Opened      bool                 `json:"opened"` // clients are let in
-	Configs     []cluster.SyncConfig `json:"sync"`   // in force, oldest first
-	Members     []cluster.Member     `json:"members"`
-	Pools       []string             `json:"pools"` // still to be moved
-	Voters      []string             `json:"voters"`
-	Spare       *string              `json:"spare"`
-	Silent      []string             `json:"silent"`        // hosts of the inventory that this one has not heard for three seconds
-	Lease       *float64             `json:"lease_seconds"` // of the master: since its request that was granted last
-	Quarantined []cluster.Quarantine `json:"quarantined"`
-	Paused      *cluster.Pause       `json:"paused"`
-	Halted      string               `json:"halted"`
-	Judgements  []cluster.Judgement  `json:"judgements"` // the executor's
-	Waits       []string             `json:"waits"`      // and what it waits for
+	Program string          `json:"program"` // "pgctl"
+	Version string          `json:"version"`
+	Host    string          `json:"host"`
+	Status  string          `json:"status"`
+	Time    string          `json:"time"`
+	PID     int             `json:"pid"`
+	Binary  string          `json:"binary_sha256"`   // of the program that runs
+	Setting string          `json:"settings_sha256"` // of pgctl.yaml as it was at the start; "" there was none
+	Config  MonitorConfig   `json:"config"`
+	Quorum  *cluster.Quorum `json:"quorum"` // null: this host takes no part in one, and status says why
 }
 
 // MonitorConfig is the server.yaml that is in force. SHA256 and the two switches are null when there is none.
@@ -105,13 +83,13 @@ func (w *watcher) monitor(now time.Time) Monitor {
 	return m
 }
 
-func (w *watcher) quorumNow() *Quorum {
+func (w *watcher) quorumNow() *cluster.Quorum {
 	k := w.latest()
 	s := &k.State
 	voters, spare := w.quorum.voters()
-	q := &Quorum{
+	q := &cluster.Quorum{
 		Executor: orNull(w.quorum.leader()), Index: k.Index, Epoch: s.Epoch, Phase: s.Phase, Master: orNull(s.Master), Opened: s.Opened,
-		Configs: orEmpty(s.Configs), Members: orEmpty(s.Members), Pools: orEmpty(s.Pools), Voters: orEmpty(voters), Spare: orNull(spare),
+		Configs: orEmpty(s.Configs), Members: orEmpty(s.Members), Former: orEmpty(s.Former), Pools: orEmpty(s.Pools), Voters: orEmpty(voters), Spare: orNull(spare),
 		Silent: w.silent(), Quarantined: orEmpty(s.Quarantined), Paused: s.Paused, Halted: s.Halted,
 		Judgements: orEmpty(w.decision.Judgements), Waits: orEmpty(w.decision.Waits),
 	}

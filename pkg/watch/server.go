@@ -38,6 +38,9 @@ type server struct {
 	ended   cluster.LSN // where the recovery of the postmaster of memory.Postmaster ended
 	canary  committer
 	write   committer
+	waits   committer // that looks for a commit that waits
+	nudged  bool      // it was made to ask its master again a moment ago
+	ending  bool      // sessions of an earlier watcher may be there still
 }
 
 // committer makes one commit at a time.
@@ -45,7 +48,7 @@ type committer struct{ busy bool }
 
 func newServer(own *postgres.Own, host string, m *memory, now time.Duration) *server {
 	return &server{
-		own: own, host: host, memory: m, since: now, gone: now, shownAt: now,
+		own: own, host: host, memory: m, ending: true, since: now, gone: now, shownAt: now,
 		flush: map[string]cluster.LSN{}, flushAt: map[string]time.Duration{},
 	}
 }
@@ -115,7 +118,7 @@ func (s *server) ages(f *cluster.Facts, seen postgres.OwnSight, v view) {
 	}
 	f.WriteAge = v.now - m.Write
 	if seen.Running {
-		f.WriteAge = max(0, min(f.WriteAge, time.Since(seen.Started)))
+		f.WriteAge = max(0, min(f.WriteAge, v.now-seen.Began))
 	}
 	f.Lease, f.Canary = cluster.Never, cluster.Canary{Age: v.now - m.Canary, Names: m.CanaryNames}
 	if m.LeaseEpoch == v.state.Epoch {
@@ -214,7 +217,7 @@ func (s *server) stalls(f *cluster.Facts, v view) {
 			s.flushAt[member.Host] = v.now
 		}
 		s.flush[member.Host] = best
-		f.Stalls = append(f.Stalls, cluster.Stall{Member: member.Name, For: min(v.now-s.flushAt[member.Host], time.Since(s.last.Started))})
+		f.Stalls = append(f.Stalls, cluster.Stall{Member: member.Name, For: min(v.now-s.flushAt[member.Host], v.now-s.last.Began)})
 	}
 }
 
@@ -228,7 +231,7 @@ func (s *server) commits(ctx context.Context, f *cluster.Facts) {
 	if !s.write.busy {
 		s.write.busy = true
 		go func() {
-			_, _, err := s.own.Commit(ctx, "pgctl.write", "local")
+			_, _, err := s.own.Commit(ctx, s.own.Name(), "local")
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.write.busy = false
@@ -241,7 +244,7 @@ func (s *server) commits(ctx context.Context, f *cluster.Facts) {
 		s.canary.busy = true
 		go func() {
 			begun := sinceBoot()
-			names, warned, err := s.own.Commit(ctx, "pgctl.canary", "on")
+			names, warned, err := s.own.Commit(ctx, postgres.CanaryName, "on")
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.canary.busy = false
@@ -250,6 +253,28 @@ func (s *server) commits(ctx context.Context, f *cluster.Facts) {
 			}
 		}()
 	}
+}
+
+// seeWait looks for a commit that waits, where that is the only thing that is not proven of the names: on an idle server none is seen by chance.
+func (s *server) seeWait(ctx context.Context, f *cluster.Facts) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waits.busy || s.waited || s.shown == "" || s.shown == cluster.ClosedNames || !f.Running || f.Recovery || f.Silent > 0 {
+		return
+	}
+	s.waits.busy = true
+	names := s.shown
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, lookLimit)
+		defer cancel()
+		seen, err := s.own.SeeWait(ctx)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.waits.busy = false
+		if err == nil && seen && names == s.shown {
+			s.waited = true
+		}
+	}()
 }
 
 // remember keeps a proof until the names change or the watcher ends.

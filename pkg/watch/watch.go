@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,6 +32,8 @@ const (
 	StateDir   = "/var/lib/pgctl"
 	MemoryPath = "/run/pgctl/watch.json"
 	TLSDir     = "/etc/pgctl/tls"
+
+	ControlPath = "/run/pgctl/watch.sock"
 )
 
 // round is how often the watcher looks when nothing happens; gap is how soon it looks again when something does.
@@ -48,6 +51,7 @@ type Options struct {
 	StateDir    string
 	MemoryPath  string
 	TLSDir      string
+	ControlPath string // the socket for this host's operators
 	Listen      string // HOST:PORT of the watchers' port; "" every address, and the port of server.yaml
 	Postgres    postgres.Settings
 	Replication nodes.ReplicationConfig
@@ -77,9 +81,10 @@ type watcher struct {
 	peers     *peers
 	quorum    *quorum
 	hosts     []consensus.Host
-	server    *server // nil: none here
-	pool      *pool   // nil: none here
-	problem   string  // why it takes no part in the quorum; "" it does
+	control   *http.Server // nil: it does not listen
+	server    *server      // nil: none here
+	pool      *pool        // nil: none here
+	problem   string       // why it takes no part in the quorum; "" it does
 
 	heard    map[string]cluster.Heard
 	letters  map[string]*dispatch // the last one of each host
@@ -91,6 +96,8 @@ type watcher struct {
 	joining  bool // a change of the members is under way
 	asking   bool // for the lease
 	working  map[lane]*work
+	hurried  time.Duration            // since when something is under way; 0 nothing is
+	attended int                      // the postmaster whose end is waited for; 0 none
 	tried    map[string]time.Duration // when something was tried last, by what
 	probes   *probes
 	target   atomic.Pointer[failover.PoolTarget]
@@ -126,7 +133,7 @@ func newWatcher(o Options) *watcher {
 	now := sinceBoot()
 	w := &watcher{
 		Options: o, name: o.Host, pid: os.Getpid(), config: &config{path: o.ServerYAML}, told: map[string]string{}, born: now,
-		memory: readMemory(o.MemoryPath, now), directory: newDirectory(), heard: map[string]cluster.Heard{}, letters: map[string]*dispatch{},
+		memory: readMemory(o.MemoryPath, now, o.Now()), directory: newDirectory(), heard: map[string]cluster.Heard{}, letters: map[string]*dispatch{},
 		working: map[lane]*work{}, tried: map[string]time.Duration{}, probes: newProbes(), soon: make(chan struct{}, 1), arrived: make(chan *dispatch, 64), looked: make(chan look, 1),
 		events: make(chan func(), 64), life: context.Background(),
 	}
@@ -180,6 +187,7 @@ func (w *watcher) loop(ctx context.Context) error {
 // tick is once a second, whatever hangs.
 func (w *watcher) tick(ctx context.Context) {
 	w.config.look()
+	w.tell("control", problem(w.listen()))
 	w.join()
 	now := sinceBoot()
 	if w.looking != 0 && now-w.looking > lookLimit+round && w.server != nil { // not even the files answer
@@ -220,12 +228,14 @@ func (w *watcher) round(ctx context.Context, l look) {
 	w.memory.learn(state, now)
 	if w.server != nil {
 		w.facts = w.seen(l, state, now)
+		w.attend(l.sight.PID)
 	}
 	if w.quorum != nil {
 		w.report(now)
 		w.lease(ctx, state, now)
 		w.reconcile(ctx, state, now)
 		w.decide(ctx, state, now)
+		w.hurry(state)
 	}
 	w.publish()
 	w.keepMemory()
@@ -292,6 +302,9 @@ func (w *watcher) close() error {
 		work.end()
 	}
 	err := w.quorum.close()
+	if w.control != nil {
+		err = errors.Join(err, w.control.Close())
+	}
 	if w.peers != nil {
 		w.peers.close()
 	}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/nodes"
+	"github.com/pgctl/pgctl/pkg/observe"
+	"github.com/pgctl/pgctl/pkg/watch"
+)
+
+// pauseOpts are the flags of pause.
+type pauseOpts struct {
+	host, reason string
+	length       time.Duration
+}
+
+// The limits of a pause.
+const (
+	longestPause  = 30 * 24 * time.Hour
+	longestReason = 200
+)
+
+func newPauseCmd(a *app) *cobra.Command {
+	var opts pauseOpts
+	cmd := &cobra.Command{
+		Use:   "pause",
+		Short: "Have the watchers begin no failover, for maintenance",
+		Long: `pause has the quorum begin no failover until it is resumed, or its time is over. Everything else
+goes on: a standby that is down leaves the sync set, so that writes go on, and comes back into it;
+an election that has begun is finished; an old master is kept from writing.
+
+With --host only the failure of that one server begins no failover: it may be restarted, while the
+others are watched as ever. It never asks. pgctl overview shows a pause, pgctl history who made it.
+
+Without --for it lasts until pgctl resume.`,
+		Example: "  pgctl pause --for 2h --reason 'new switches'\n  pgctl pause --host db1 --for 30m --reason 'kernel update'",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := opts.check(cmd.Flags().Changed("for")); err != nil {
+				return usageError(cmd.CommandPath(), err)
+			}
+			return a.pause(cmd.Context(), cmd.CommandPath(), opts)
+		},
+	}
+	cmd.Flags().StringVar(&opts.host, "host", "", "only the failure of this server, a `HOST`, begins no failover")
+	cmd.Flags().DurationVar(&opts.length, "for", 0, "how long, a `DURATION` such as 2h; without it until pgctl resume")
+	cmd.Flags().StringVar(&opts.reason, "reason", "", "`TEXT` for whoever wonders why")
+	return cmd
+}
+
+func newResumeCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "resume",
+		Short: "End a pause: the watchers fail over again",
+		Long: `resume ends the pause that pgctl pause began, whoever made it. It never asks. Where nothing is
+paused nothing is changed.`,
+		Example: "  pgctl resume",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.resume(cmd.Context()) },
+	}
+}
+
+func (o *pauseOpts) check(timed bool) error {
+	switch {
+	case timed && (o.length < time.Second || o.length > longestPause):
+		return fmt.Errorf("--for is %s, expected from 1s to %s", o.length, longestPause)
+	case utf8.RuneCountInString(o.reason) > longestReason:
+		return fmt.Errorf("--reason has %d characters, expected at most %d", utf8.RuneCountInString(o.reason), longestReason)
+	}
+	return nil
+}
+
+// pauseDoc is the document of pause and resume (docs/json.md).
+type pauseDoc struct {
+	Paused   *pausedDoc `json:"paused"`
+	Before   *pausedDoc `json:"before"`
+	Executor string     `json:"executor"`
+}
+
+// pausedDoc is a pause.
+type pausedDoc struct {
+	Owner  string  `json:"owner"`
+	Reason *string `json:"reason"`
+	Until  *string `json:"until"`
+	Host   *string `json:"host"`
+}
+
+func pausedDocument(p *cluster.Pause) *pausedDoc {
+	if p == nil {
+		return nil
+	}
+	return &pausedDoc{Owner: p.Owner, Reason: known(p.Reason), Until: known(p.Until), Host: known(p.Host)}
+}
+
+func (a *app) pause(ctx context.Context, command string, opts pauseOpts) error {
+	owner, err := operator()
+	if err != nil {
+		return err
+	}
+	site, closeSite, err := a.site(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeSite()
+	if opts.host != "" && !slices.ContainsFunc(site.Inventory.Servers, func(s nodes.Server) bool { return s.Host == opts.host }) {
+		return usageError(command, fmt.Errorf("--host is %q, expected a server of the inventory: only a server's failure begins a failover", opts.host))
+	}
+	q := watch.Wish{
+		Kind: cluster.PauseHA, By: owner, For: opts.length,
+		Pause: &cluster.Pause{Owner: owner, Reason: cluster.Printable(strings.TrimSpace(opts.reason)), Host: opts.host},
+	}
+	return a.grant(ctx, site, q, func(answer watch.Answer) string {
+		if answer.Before != nil {
+			return fmt.Sprintf("HA %s; before that it was %s", answer.Now.Sentence(), answer.Before.Sentence())
+		}
+		return "HA " + answer.Now.Sentence()
+	})
+}
+
+func (a *app) resume(ctx context.Context) error {
+	owner, err := operator()
+	if err != nil {
+		return err
+	}
+	site, closeSite, err := a.site(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeSite()
+	return a.grant(ctx, site, watch.Wish{Kind: cluster.ResumeHA, By: owner}, func(answer watch.Answer) string {
+		if answer.Before == nil {
+			return "HA was not paused"
+		}
+		return "HA resumed; it was " + answer.Before.Sentence()
+	})
+}
+
+// grant has a wish granted and says what came of it.
+func (a *app) grant(ctx context.Context, site *observe.Site, q watch.Wish, sentence func(watch.Answer) string) error {
+	by, err := a.regime(ctx, site)
+	if err != nil {
+		return err
+	}
+	answer, err := a.wish(ctx, site, by, q)
+	if err != nil {
+		return err
+	}
+	doc := pauseDoc{Paused: pausedDocument(answer.Now), Before: pausedDocument(answer.Before), Executor: answer.Executor}
+	err = a.print(doc, func() error {
+		_, err := fmt.Fprintln(a.out, sentence(answer))
+		return err
+	})
+	if ha := site.Inventory.HA(); err == nil && ha != nodes.HAEnabled {
+		fmt.Fprintf(a.err, "pgctl: warning: HA is %s, so nothing fails over in any case\n", ha)
+	}
+	return err
+}

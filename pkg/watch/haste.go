@@ -1,0 +1,80 @@
+package watch
+
+import (
+	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+)
+
+// haste is how often everything is looked at while something is under way, and for how long at the most.
+const (
+	haste      = 150 * time.Millisecond
+	hasteLimit = time.Minute
+)
+
+// hurry has the next look come soon while something is under way that waits for what this host sees.
+func (w *watcher) hurry(s *cluster.State) {
+	if w.quorum == nil || w.settled() && !w.masterClosed(s) {
+		w.hurried = 0
+		return
+	}
+	now := sinceBoot()
+	if w.hurried == 0 {
+		w.hurried = now
+	}
+	if now-w.hurried < hasteLimit {
+		time.AfterFunc(haste, w.again)
+	}
+}
+
+// masterClosed: the master runs, and waits for its standbys before it lets clients in; or it does not run, and is about to.
+func (w *watcher) masterClosed(s *cluster.State) bool {
+	h, heard := w.heard[s.Master]
+	return heard && sinceBoot()-h.At < 3*round && h.Facts != nil && (!h.Facts.Clients || !h.Facts.Running || h.Facts.Recovery)
+}
+
+// nudge has a standby that receives nothing ask its master again, when that one is heard to run: by itself it would wait for a retry interval.
+func (w *watcher) nudge(s *cluster.State) {
+	f, h := w.facts, w.heard[s.Master]
+	if f == nil || !f.Running || !f.Recovery || f.Silent > 0 || f.Upstream.File != s.Master || f.Upstream.FileEpoch != s.Epoch || f.Upstream.Receiver != "" {
+		return
+	}
+	if h.Report == nil || h.Facts == nil || !h.Facts.Running || h.Facts.Recovery || sinceBoot()-h.At > round || w.server.nudged {
+		return
+	}
+	w.server.nudged = true
+	if err := w.server.own.Wake(); err != nil {
+		w.Log.Debug("asks the master again", "error", err)
+	}
+	time.AfterFunc(haste, func() { w.post(func() { w.server.nudged = false }) })
+}
+
+// attend has the loop look at once when the postmaster ends.
+func (w *watcher) attend(pid int) {
+	if pid == 0 || pid == w.attended {
+		return
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil { // an older kernel, or it has ended: the next round sees it
+		return
+	}
+	w.attended = pid
+	go func() {
+		defer unix.Close(fd)
+		for {
+			_, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1)
+			if !errors.Is(err, unix.EINTR) {
+				break
+			}
+		}
+		w.post(func() {
+			if w.attended == pid {
+				w.attended = 0
+			}
+			w.again()
+		})
+	}()
+}
