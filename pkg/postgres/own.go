@@ -37,6 +37,7 @@ type Own struct {
 	settings Settings
 	server   *Server
 	start    func(ctx context.Context, dataDir string) error // by the service manager
+	patience time.Duration                                   // how long the service manager may take until there is a process
 	role     login                                           // of the watcher
 	service  string                                          // the service file, "" that of the operating system user
 
@@ -53,7 +54,7 @@ type Own struct {
 
 // OwnServer is the server of the machine that the program runs on, which host must be.
 func OwnServer(host remote.Host, s Settings) *Own {
-	o := &Own{host: host, settings: s, server: On(host, s), role: login{WatcherRole, WatcherRole}, opened: map[uint32]bool{}, left: map[uint32]bool{}}
+	o := &Own{host: host, settings: s, server: On(host, s), patience: 10 * time.Second, role: login{WatcherRole, WatcherRole}, opened: map[uint32]bool{}, left: map[uint32]bool{}}
 	o.start = o.server.Start
 	if s.User != "" || s.OSUser != "" {
 		o.instead = "pgctl.yaml sets postgres.user or postgres.os_user"
@@ -86,7 +87,7 @@ func (o *Own) connect(ctx context.Context, as login, application string, params 
 		return nil, err
 	}
 	s, err := o.dial(ctx, pm, as, "unix", application, params)
-	if as == o.watcher() || err == nil || !wantsPassword(err) && pm.socketDir != "" { // the watcher enters by peer authentication or not at all
+	if as == o.watcher() || err == nil || !wantsPassword(err) && (pm.socketDir != "" || pm.status == "") { // the watcher enters by peer authentication or not at all
 		return s, err
 	}
 	if tcp, errTCP := o.dial(ctx, pm, as, "tcp", application, params); errTCP == nil || wantsPassword(errTCP) {
@@ -163,7 +164,10 @@ func (pm postmaster) dial(ctx context.Context, as login, family string) (net.Con
 		var d net.Dialer
 		return d.DialContext(ctx, "tcp", net.JoinHostPort(address, strconv.Itoa(pm.port)))
 	}
-	if pm.socketDir == "" {
+	switch {
+	case pm.socketDir == "" && pm.status == "": // not all of postmaster.pid is written yet
+		return nil, fmt.Errorf("PostgreSQL in %s is starting", pm.dataDir)
+	case pm.socketDir == "":
 		return nil, fmt.Errorf("%w: %s", errNoEntry, noSocket)
 	}
 	u, err := user.Lookup(as.osUser)

@@ -153,7 +153,7 @@ func (o *Own) writeService(ctx context.Context, upstream ConnInfo, epoch int64) 
 	if err != nil {
 		return false, err
 	}
-	data := withoutService(old, upstreamService)
+	data := withoutService(old)
 	if upstream != nil {
 		if data, err = withUpstream(old, upstream, epoch); err != nil {
 			return false, fmt.Errorf("%s: %w", o.host.Name(), err)
@@ -174,18 +174,18 @@ func withUpstream(text []byte, upstream ConnInfo, epoch int64) ([]byte, error) {
 		}
 	}
 	header := []byte("[" + upstreamService + "]\n")
-	data := withService(withoutService(text, upstreamService), upstreamService, upstream.Portable())
+	data := withService(withoutService(text), upstreamService, upstream.Portable())
 	at := bytes.LastIndex(data, header) + len(header)
 	return slices.Insert(data, at, []byte(epochComment+strconv.FormatInt(epoch, 10)+"\n")...), nil
 }
 
-// withoutService gives the text of a service file without the sections of that name; all other bytes stay.
-func withoutService(text []byte, name string) []byte {
+// withoutService gives the text of a service file without the section of pgctl's service; all other bytes stay.
+func withoutService(text []byte) []byte {
 	var kept []byte
 	inside := false
 	for line := range bytes.Lines(text) {
 		if t := strings.TrimSpace(string(line)); strings.HasPrefix(t, "[") {
-			inside = t == "["+name+"]"
+			inside = t == "["+upstreamService+"]"
 		}
 		if !inside {
 			kept = append(kept, line...)
@@ -226,10 +226,14 @@ func (o *Own) goByServiceUpTo11(ctx context.Context, h place) (changed bool, err
 	if err != nil {
 		return false, err
 	}
+	written, err := o.server.has(ctx, h.dataDir, func(int) []file { return files })
+	if err != nil {
+		return false, err
+	}
 	if err := o.put(ctx, h, files...); err != nil || !h.runs {
 		return false, err
 	}
-	if !modified(name).After(h.started.Add(time.Second)) {
+	if written && !modified(name).After(h.started.Add(time.Second)) {
 		return false, nil
 	}
 	if shown, err := o.do(ctx, "SELECT pg_is_in_recovery()"); err != nil || shown[0][0] != "t" {
@@ -262,9 +266,9 @@ func (o *Own) reload(ctx context.Context, h place, name, value string) error {
 	}
 }
 
-// receiverTitle is what a WAL receiver calls itself: up to 12 "wal receiver process", then "walreceiver", after cluster_name, and what it does. A
-// client's session has more words, as it begins with its user and database.
-var receiverTitle = regexp.MustCompile(`^postgres: (?:\S+: )?(?:walreceiver|wal receiver process)(?:\s+(?:streaming|restarting at|waiting for WAL to.*)\s*[0-9A-F/]*)?\s*$`)
+// receiverTitle is what a WAL receiver calls itself: up to 12 "wal receiver process", then "walreceiver", after cluster_name, and what it does (source:
+// walreceiver.c). A client's session has more words, as it begins with its user and database.
+var receiverTitle = regexp.MustCompile(`^postgres: (?:\S+: )?(?:walreceiver|wal receiver process)(?:\s+(?:idle|(?:streaming|restarting at) [0-9A-F]+/[0-9A-F]+))?\s*$`)
 
 // startupTitle is that of the startup process.
 var startupTitle = regexp.MustCompile(`^postgres: (?:\S+: )?startup(?: process)?(?:\s+(?:recovering|waiting for|done).*)?\s*$`)

@@ -31,7 +31,9 @@ type OwnSight struct {
 	Orphans int           // processes of a server whose postmaster is gone; not counted while one runs
 	// CleanStop: pg_control says that it was shut down, or shut down in recovery. Of a server that runs it says nothing.
 	CleanStop bool
-	Gate      bool      // standby.signal, or recovery.conf up to 11, is there: its next start is read-only
+	// Gate: standby.signal is there, or up to 11 a recovery.conf with standby_mode, so its next start is read-only. It is so after SQL has answered too: a
+	// promotion takes the file away before it shows.
+	Gate      bool
 	GateSince time.Time // when that file was put there
 
 	// HBAClosed: the block that keeps clients out heads pg_hba.conf, and the running server is known to have read it.
@@ -81,6 +83,11 @@ func (o *Own) Look(ctx context.Context) OwnSight {
 	if s.SQLErr != nil {
 		s.HBAStale = !o.reads(h)
 		return s
+	}
+	if s.Gate {
+		var err error
+		s.Gate, s.GateSince, err = gated(s.DataDir, s.Major)
+		s.FilesErr = errors.Join(s.FilesErr, err)
 	}
 	if s.SQL.Recovery {
 		lookWAL(s.DataDir, s.SQL)
@@ -155,9 +162,8 @@ func (o *Own) lookFiles(s *OwnSight) (pm postmaster, h hbaSight) {
 		s.CleanStop = !s.Running && (control.State == "shut down" || control.State == "shut down in recovery")
 	}
 	if s.Major > 0 {
-		if info, err := os.Stat(signalFile(s.DataDir, s.Major)); err == nil {
-			s.Gate, s.GateSince = info.Mode().IsRegular(), info.ModTime()
-		}
+		s.Gate, s.GateSince, err = gated(s.DataDir, s.Major)
+		failed(err)
 		failed(o.lookFollowing(s))
 	}
 	if h, err = o.lookHBA(pm); !failed(err) && !s.Running && s.Orphans == 0 {
@@ -169,6 +175,31 @@ func (o *Own) lookFiles(s *OwnSight) (pm postmaster, h hbaSight) {
 		s.Member = name
 	}
 	return pm, h
+}
+
+// gated tells whether the next start is read-only, and since when that is so.
+func gated(dataDir string, major int) (gate bool, since time.Time, err error) {
+	name := signalFile(dataDir, major)
+	info, err := os.Stat(name)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return false, time.Time{}, nil
+	case err != nil || !info.Mode().IsRegular():
+		return false, time.Time{}, err
+	}
+	if major < 12 {
+		data, err := readIfThere(name)
+		if value, _ := SettingOf(data, "standby_mode"); err != nil || !isOn(value) {
+			return false, time.Time{}, err
+		}
+	}
+	return true, info.ModTime(), nil
+}
+
+// isOn reads a boolean setting (source: parse_bool), of which any beginning that is no other's will do.
+func isOn(value string) bool {
+	v := strings.ToLower(value)
+	return v == "on" || v == "1" || v != "" && (strings.HasPrefix("true", v) || strings.HasPrefix("yes", v))
 }
 
 // memberFile holds the name under which the data counts. A copy of the data brings it along, and it is another host's there.

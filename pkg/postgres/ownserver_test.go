@@ -18,7 +18,7 @@ import (
 )
 
 // installed are the programs of the PostgreSQL versions that these tests run on, where they are: Debian's, and the one of the lab.
-func installed(t *testing.T) map[string]string {
+func installed(t testing.TB) map[string]string {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("PostgreSQL is started as another user: needs root")
@@ -52,14 +52,14 @@ func onEach(t *testing.T, test func(t *testing.T, bin string)) {
 // realServer is a PostgreSQL in a directory of its own.
 type realServer struct {
 	*Own
-	t    *testing.T
+	t    testing.TB
 	bin  string
 	dir  string // data directory
 	port int
 }
 
 // asPostgres runs a program as the user postgres.
-func asPostgres(t *testing.T, dir, name string, args ...string) {
+func asPostgres(t testing.TB, dir, name string, args ...string) {
 	t.Helper()
 	if out, err := command(dir, name, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s %q: %v\n%s", name, args, err, out)
@@ -75,8 +75,17 @@ func command(dir, name string, args ...string) *exec.Cmd {
 
 var templates sync.Map // by the directory of programs: a data directory that is copied
 
-// newServer makes a server that is not started. host is how pgctl calls its machine.
-func newServer(t *testing.T, bin, host string) *realServer {
+func TestMain(m *testing.M) {
+	code := m.Run()
+	templates.Range(func(_, made any) bool {
+		os.RemoveAll(filepath.Dir(made.(func() string)()))
+		return true
+	})
+	os.Exit(code)
+}
+
+// newServer makes a server that is not started, on a machine that pgctl calls db1.
+func newServer(t testing.TB, bin string) *realServer {
 	t.Helper()
 	once, _ := templates.LoadOrStore(bin, sync.OnceValue(func() string {
 		dir := workDir(t)
@@ -87,10 +96,10 @@ func newServer(t *testing.T, bin, host string) *realServer {
 	dir := workDir(t)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	asPostgres(t, dir, "cp", "-a", template, dir+"/data")
-	return serverIn(t, bin, host, dir)
+	return serverIn(t, bin, "db1", dir)
 }
 
-func workDir(t *testing.T) string {
+func workDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "own")
 	if err != nil {
@@ -109,7 +118,7 @@ func workDir(t *testing.T) string {
 }
 
 // serverIn is the server whose data directory is dir/data.
-func serverIn(t *testing.T, bin, host, dir string) *realServer {
+func serverIn(t testing.TB, bin, host, dir string) *realServer {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -120,7 +129,7 @@ func serverIn(t *testing.T, bin, host, dir string) *realServer {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	conf := fmt.Sprintf("port=%d\nlisten_addresses='127.0.0.1'\nunix_socket_directories='%s'\nwal_retrieve_retry_interval=2s\nhot_standby=on\nfsync=off\nautovacuum=off\nmax_wal_senders=5\n", port, dir)
+	conf := fmt.Sprintf("port=%d\nlisten_addresses='127.0.0.1'\nunix_socket_directories='%s'\nwal_retrieve_retry_interval=1s\nhot_standby=on\nfsync=off\nautovacuum=off\nmax_wal_senders=5\n", port, dir)
 	hba := "local all postgres peer\nlocal all pgctl peer\nlocal all all trust\nhost all all 127.0.0.1/32 trust\nhost replication all 127.0.0.1/32 trust\n"
 	for name, text := range map[string]string{"postgresql.conf": conf, "pg_hba.conf": hba} {
 		if err := os.WriteFile(dir+"/data/"+name, []byte(text), 0o600); err != nil {
@@ -129,6 +138,7 @@ func serverIn(t *testing.T, bin, host, dir string) *realServer {
 	}
 	local := remote.NewPool(remote.Options{LocalName: host}).Host(host)
 	r := &realServer{Own: OwnServer(local, Settings{DataDir: dir + "/data", Service: "pgctl-test-of-nothing.service"}), t: t, bin: bin, dir: dir + "/data", port: port}
+	r.patience = time.Second
 	r.service = dir + "/service"
 	r.start = func(context.Context, string) error { return r.boot() }
 	t.Cleanup(func() {
@@ -164,7 +174,7 @@ func (r *realServer) boot() error {
 	return nil
 }
 
-func within(t *testing.T, d time.Duration) context.Context {
+func within(t testing.TB, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
@@ -172,7 +182,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 }
 
 // eventually looks until what is seen is right.
-func eventually(t *testing.T, o *Own, what string, right func(s OwnSight) bool) OwnSight {
+func eventually(t testing.TB, o *Own, what string, right func(s OwnSight) bool) OwnSight {
 	t.Helper()
 	var s OwnSight
 	for range 300 {
@@ -188,6 +198,9 @@ func eventually(t *testing.T, o *Own, what string, right func(s OwnSight) bool) 
 // up starts it, and waits until it answers.
 func (r *realServer) up() OwnSight {
 	r.t.Helper()
+	if s := r.Look(within(r.t, 5*time.Second)); s.Running || s.Orphans > 0 {
+		r.t.Fatalf("it runs: %+v", s)
+	}
 	if err := r.boot(); err != nil {
 		r.t.Fatal(err)
 	}
@@ -204,9 +217,24 @@ func (r *realServer) sql(text string, args ...string) [][]string {
 	return rows
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func BenchmarkOwnLook(b *testing.B) {
+	for version, bin := range installed(b) {
+		b.Run(version, func(b *testing.B) {
+			r := newServer(b, bin)
+			r.up()
+			for b.Loop() {
+				if s := r.Look(b.Context()); s.SQL == nil {
+					b.Fatal(s.SQLErr)
+				}
+			}
+			_ = r.Kill(context.Background())
+		})
 	}
 }

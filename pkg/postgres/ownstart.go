@@ -118,9 +118,6 @@ func (o *Own) begin(ctx context.Context, h place) error {
 	return o.start(ctx, h.dataDir)
 }
 
-// startLimit is how long the service manager may take until there is a process, in steps of await.
-const startLimit = 10 * time.Second
-
 // await waits until the server that was just started is as done says. It ends when the process is gone.
 func (o *Own) await(ctx context.Context, dir string, done func(postmaster) bool) error {
 	const step = 20 * time.Millisecond
@@ -134,7 +131,7 @@ func (o *Own) await(ctx context.Context, dir string, done func(postmaster) bool)
 			seen = true
 		case seen:
 			return o.diedOf(ctx, dir, "PostgreSQL has ended")
-		case waited > startLimit:
+		case waited > o.patience:
 			return o.diedOf(ctx, dir, "PostgreSQL was not started")
 		}
 		if err := sleep(ctx, step); err != nil {
