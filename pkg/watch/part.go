@@ -157,7 +157,7 @@ func (w *watcher) report(now time.Duration) {
 	}
 	d := &dispatch{
 		Report: r, Index: w.latest().Index, Inventory: inventoryHash(w.hosts), Inactive: w.config.watcher.InactiveFailover,
-		Version: w.Version, Status: monitorStatus(w),
+		Version: w.Version, Status: monitorStatus(w), Announced: w.news.announced,
 	}
 	if w.server != nil {
 		d.Port, d.Slot = w.server.last.Port, w.server.last.Slot
@@ -184,6 +184,7 @@ func (w *watcher) hear(ctx context.Context, d *dispatch) {
 	}
 	w.heard[d.Report.Host], w.letters[d.Report.Host] = cluster.Heard{Report: d.Report, At: now, Delay: d.delay}, d
 	w.directory.setPort(d.Report.Host, d.Port)
+	w.news.heard(d.Announced)
 	if w.directory.setLogin(d.Login) {
 		w.tell("login", problem(w.keepLogin(d.Login)))
 	}
@@ -304,7 +305,7 @@ func (w *watcher) decide(ctx context.Context, state *cluster.State, now time.Dur
 		p.Inactive = p.Inactive || d.Inactive
 	}
 	w.decision = cluster.Decide(state, &sight, p, rand.Text()[:16])
-	w.tellDecision()
+	w.tellDecision(state)
 	if w.deciding {
 		return
 	}

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -54,6 +55,7 @@ type Options struct {
 	TLSDir      string
 	ControlPath string // the socket for this host's operators
 	Listen      string // HOST:PORT of the watchers' port; "" every address, and the port of server.yaml
+	Notify      string // the program that is told of events; "" none
 	Postgres    postgres.Settings
 	Replication nodes.ReplicationConfig
 	PGPool      pgpool.Settings
@@ -103,6 +105,8 @@ type watcher struct {
 	tried    map[string]time.Duration // when something was tried last, by what
 	probes   *probes
 	target   atomic.Pointer[failover.PoolTarget]
+	news     news
+	teller   *teller // nil: nobody is told
 
 	soon    chan struct{} // of one: something has happened
 	arrived chan *dispatch
@@ -126,9 +130,13 @@ func Run(ctx context.Context, o Options) error {
 	defer lock.Close()
 	w := newWatcher(o)
 	w.Log.Info("begins", "version", w.Version, "host", w.Host, "file", w.ServerYAML)
+	w.notifyOwn(EventStarted, "the watcher begins, version "+w.Version)
 	err = w.loop(ctx)
 	w.Log.Info("ends")
-	return errors.Join(err, w.close())
+	w.notifyOwn(EventStopped, cmp.Or(problem(err), "the watcher was told to end"))
+	err = errors.Join(err, w.close())
+	w.teller.close(tellEnd)
+	return err
 }
 
 func newWatcher(o Options) *watcher {
@@ -140,6 +148,9 @@ func newWatcher(o Options) *watcher {
 		events: make(chan func(), 64), life: context.Background(),
 	}
 	w.target.Store(&failover.PoolTarget{})
+	if o.Notify != "" {
+		w.teller = newTeller(o.Notify, tellLimit, o.Log)
+	}
 	return w
 }
 
@@ -232,6 +243,7 @@ func (w *watcher) round(ctx context.Context, l look) {
 		w.facts = w.seen(l, state, now)
 		w.attend(l.sight.PID)
 	}
+	w.announce(now)
 	if w.quorum != nil {
 		w.report(now)
 		w.lease(ctx, state, now)
