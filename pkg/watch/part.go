@@ -259,13 +259,16 @@ func (w *watcher) grant(host string, q leaseRequest) (leaseGrant, error) {
 	return w.quorum.confirm(ctx, host, q.Epoch)
 }
 
-// reconcile does what this host's own server and pool need.
-func (w *watcher) reconcile(ctx context.Context, state *cluster.State, now time.Duration) {
+// reconcile does what this host's own server and pool need. A look that began before the last thing that was done had ended shows the server as it was
+// before, or half of it: it would be done again.
+func (w *watcher) reconcile(ctx context.Context, state *cluster.State, current bool, now time.Duration) {
 	p, sight := w.policy(), w.sight(now)
 	w.directory.resolve(p.Servers, now)
 	if w.server != nil {
 		w.prepare(ctx, state, p)
-		w.begin(ctx, w.allowed(state, cluster.Reconcile(state, w.facts, &sight, p)))
+		if current {
+			w.begin(ctx, w.allowed(state, cluster.Reconcile(state, w.facts, &sight, p)))
+		}
 		if !p.Inactive && !w.server.ending {
 			w.nudge(state)
 			w.server.commits(ctx, w.facts)

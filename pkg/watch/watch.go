@@ -93,6 +93,7 @@ type watcher struct {
 	heard    map[string]cluster.Heard
 	letters  map[string]*dispatch // the last one of each host
 	looking  time.Duration        // since when a look is under way; 0 none is
+	acted    time.Duration        // when the last action on the server ended
 	lookedAt time.Duration        // when the last one began
 	facts    *cluster.Facts
 	decision cluster.Decision
@@ -119,6 +120,7 @@ type watcher struct {
 type look struct {
 	sight postgres.OwnSight
 	began time.Duration
+	late  bool // it does not come back: what is acted on is what was seen before
 }
 
 // Run watches until ctx ends. The status files stay, with the time of the last round.
@@ -206,7 +208,7 @@ func (w *watcher) tick(ctx context.Context) {
 	if w.looking != 0 && now-w.looking > lookLimit+round && w.server != nil { // not even the files answer
 		seen := w.server.last
 		seen.SQL, seen.SQLErr = nil, errors.New("a look at it does not come back")
-		w.round(ctx, look{seen, w.looking})
+		w.round(ctx, look{sight: seen, began: w.looking, late: true})
 		return
 	}
 	w.look(ctx)
@@ -230,7 +232,7 @@ func (w *watcher) look(ctx context.Context) {
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, lookLimit)
 		defer cancel()
-		w.looked <- look{own.Look(ctx), now}
+		w.looked <- look{sight: own.Look(ctx), began: now}
 	}()
 }
 
@@ -247,7 +249,7 @@ func (w *watcher) round(ctx context.Context, l look) {
 	if w.quorum != nil {
 		w.report(now)
 		w.lease(ctx, state, now)
-		w.reconcile(ctx, state, now)
+		w.reconcile(ctx, state, l.late || l.began > w.acted, now)
 		w.decide(ctx, state, now)
 		w.hurry(state)
 	}
