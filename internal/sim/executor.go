@@ -38,6 +38,7 @@ func (w *world) execute(i int, p *cluster.Policy) {
 		return
 	}
 	x.pending = nil
+	x.sight.Confirmed = h.clock - x.granted
 	d := w.rules.Decide(x.state, &x.sight, p, fmt.Sprintf("n%d", w.rng.n(1<<30)))
 	if d.Voters != nil && h.raft.log == h.raft.commit {
 		w.changeVoters(i, d.Voters)
@@ -52,7 +53,30 @@ func (w *world) execute(i int, p *cluster.Policy) {
 			w.submit(i)
 		}
 		w.misrule(i)
+		return
 	}
+	x.cmd, x.cmdDue = w.wish(x.state, x, h.clock), w.now+2*tick
+}
+
+// wishLimit is how long a master may take to make way until it goes on.
+const wishLimit = 15 * time.Second
+
+// wish is what an operator wants of the executor, now and then, and its end; nil nothing.
+func (w *world) wish(s *cluster.State, x *watcher, clock time.Duration) *cluster.Command {
+	switch {
+	case s.Wanted == "":
+		x.wanted = 0
+	case x.wanted == 0:
+		x.wanted = clock
+	case clock > x.wanted+wishLimit:
+		return &cluster.Command{Kind: cluster.KeepMaster, Epoch: s.Epoch, Gen: s.Gen, Host: s.Wanted, Record: cluster.Record{Rule: "it took too long"}}
+	}
+	if w.f.switches == 0 || s.Wanted != "" || w.healed != 0 || w.promised() || s.Phase != cluster.Serving || !s.Opened || !w.rng.one(w.f.switches) {
+		return nil
+	}
+	to := w.hosts[w.rng.n(w.topo.Servers)].name
+	w.say("an operator wants %s to be master", to)
+	return &cluster.Command{Kind: cluster.HandOver, Epoch: s.Epoch, Gen: s.Gen, Host: to, Record: cluster.Record{Rule: "an operator wants it"}}
 }
 
 // submit proposes what was decided a while ago.

@@ -13,6 +13,7 @@ type faults struct {
 	slowNet    int // messages that are under way for seconds
 	cancels    int // waiting commits that a client gives up
 	late       int // proposals whose outcome is not known, and that come much later
+	switches   int // rounds of the executor in which an operator wants another master
 	events     []event
 }
 
@@ -98,6 +99,7 @@ func (w *world) draw() {
 	if themes := []func(){w.zombie, w.zombie, w.sleeper, w.badJoin, w.deadMaster, w.alone, w.sleeper, w.tornJoin, w.pretender, w.thinGate, w.split, w.secondKing}; r.one(2) {
 		themes[r.n(len(themes))]()
 	}
+	w.f.switches = []int{0, 0, 0, 25, 8}[r.n(5)]
 }
 
 // random is any fault near a moment.

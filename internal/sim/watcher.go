@@ -26,6 +26,10 @@ type watcher struct {
 	epochAt time.Duration
 	phase   cluster.Phase
 	phaseAt time.Duration
+	crown   string        // the epoch's master
+	crownAt time.Duration // when it was known
+	granted time.Duration // as executor: when it may have confirmed a master last
+	wanted  time.Duration // as executor: since when it knows that another master is wanted; 0 none is
 
 	seq   int64
 	heard []cluster.Heard
@@ -141,10 +145,13 @@ func (x *watcher) learn(s *cluster.State, clock time.Duration) {
 	x.state = s
 	if s.Epoch != x.epoch {
 		x.epoch, x.epochAt = s.Epoch, clock
-		x.phase = "-"
+		x.phase, x.crown, x.crownAt = "-", s.Master, clock
 	}
 	if s.Phase != x.phase {
 		x.phase, x.phaseAt = s.Phase, clock
+	}
+	if s.Master != x.crown {
+		x.crown, x.crownAt = s.Master, clock
 	}
 }
 
@@ -157,6 +164,9 @@ func (w *world) round(i int) {
 	r := &cluster.Report{
 		Host: h.name, Seq: x.seq, Features: cluster.Features, Epoch: x.epoch, Phase: x.state.Phase,
 		EpochAge: h.clock - x.epochAt, PhaseAge: h.clock - x.phaseAt,
+	}
+	if x.crown != "" {
+		r.MasterAge = h.clock - x.crownAt
 	}
 	r.Probes = make([]cluster.Probe, w.topo.Servers)
 	for j := range r.Probes {
@@ -324,6 +334,7 @@ func (w *world) deliver() {
 // grant confirms the master, if this host leads by the word of a majority now and knows everything up to its own election.
 func (w *world) grant(m message) {
 	h := &w.hosts[m.to]
+	h.w.granted = h.clock
 	if h.raft.leader != m.to || !w.verified(m.to) || h.w.barrier == nil || !h.raft.commit.has(h.w.barrier) {
 		return
 	}

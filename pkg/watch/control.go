@@ -36,9 +36,10 @@ func (w *watcher) recordTime() string { return w.Now().UTC().Format(recordLayout
 
 // Wish is what an operator wants of the quorum. It is given to any watcher that votes, and goes to the executor.
 type Wish struct {
-	Kind  cluster.CommandKind `json:"kind"`  // cluster.PauseHA or cluster.ResumeHA
+	Kind  cluster.CommandKind `json:"kind"`  // cluster.PauseHA, cluster.ResumeHA or cluster.HandOver
 	Pause *cluster.Pause      `json:"pause"` // of PauseHA; its end is what the executor makes of For
 	For   time.Duration       `json:"for"`   // of PauseHA; 0: until it is resumed
+	Host  string              `json:"host"`  // of HandOver: who shall be master
 	By    string              `json:"by"`    // who wants it, for the record
 }
 
@@ -321,6 +322,12 @@ func (q *Wish) command(s *cluster.State, now time.Time, servers []string) (c *cl
 		if pause.Reason != "" {
 			c.Record.Evidence = []string{"the reason: " + pause.Reason}
 		}
+		return c, ""
+	case cluster.HandOver:
+		if s.Wanted == q.Host || s.Master == q.Host {
+			return nil, ""
+		}
+		c.Host = q.Host
 		return c, ""
 	case cluster.ResumeHA:
 		if s.Paused == nil {

@@ -199,7 +199,7 @@ func (w *watcher) hear(ctx context.Context, d *dispatch) {
 // settled tells whether nothing is under way that the next report could bring on.
 func (w *watcher) settled() bool {
 	s := w.state()
-	return s.Phase == cluster.Serving && s.Opened && len(s.Configs) == 1 && len(s.Pools) == 0
+	return s.Phase == cluster.Serving && s.Opened && len(s.Configs) == 1 && len(s.Pools) == 0 && s.Wanted == ""
 }
 
 // fetchState asks a host that replicates for its state: a pool's host has no replica.
@@ -317,6 +317,9 @@ func (w *watcher) decide(ctx context.Context, state *cluster.State, now time.Dur
 		c = w.pauseIsOver(state)
 	}
 	if c == nil {
+		c = w.wayIsNotMade(state, now)
+	}
+	if c == nil {
 		w.advance(ctx)
 		return
 	}
@@ -348,6 +351,23 @@ func (w *watcher) pauseIsOver(s *cluster.State) *cluster.Command {
 		return nil
 	}
 	return &cluster.Command{Kind: cluster.ResumeHA, Epoch: s.Epoch, Gen: s.Gen, Record: cluster.Record{Rule: "the pause of " + s.Paused.Owner + " is over"}}
+}
+
+// makeWayLimit is how long a master may take to make way for another one. After that it goes on.
+const makeWayLimit = 30 * time.Second
+
+// wayIsNotMade ends the wish for another master that comes to nothing.
+func (w *watcher) wayIsNotMade(s *cluster.State, now time.Duration) *cluster.Command {
+	switch {
+	case s.Wanted == "":
+		w.wanted = 0
+	case w.wanted == 0:
+		w.wanted = now
+	case now-w.wanted > makeWayLimit:
+		rule := fmt.Sprintf("%s has not made way for %s within %s", s.Master, s.Wanted, makeWayLimit)
+		return &cluster.Command{Kind: cluster.KeepMaster, Epoch: s.Epoch, Gen: s.Gen, Host: s.Wanted, Record: cluster.Record{Rule: rule}}
+	}
+	return nil
 }
 
 // advance brings the members one change nearer to the inventory, once a round, while a majority has the same one.
