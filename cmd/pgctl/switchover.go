@@ -53,6 +53,9 @@ func (a *app) switchover(ctx context.Context, command string, opts takeoverOpts)
 }
 
 func (a *app) planSwitchover(ctx context.Context, site *observe.Site, snap cluster.Snapshot, o failover.TakeoverOptions) (change, error) {
+	if q := failover.ViaExecutor(snap); q != nil {
+		return viaExecutor(q)
+	}
 	servers := a.servers(site)
 	begun, done, err := plan.Unfinished(journalPath("switchover"))
 	if err != nil {
@@ -90,6 +93,17 @@ func (a *app) planSwitchover(ctx context.Context, site *observe.Site, snap clust
 		c.plan.Facts["timeline"] = again["timeline"] // the one before the promotion: by it a run after this one knows the journal
 	}
 	return c, err
+}
+
+// viaExecutor is a switchover of a region whose master the quorum decides.
+func viaExecutor(q *cluster.QuorumView) (change, error) {
+	hint := "pgctl disable-ha first, enable-ha afterwards"
+	if q.Master != nil {
+		hint = fmt.Sprintf("for maintenance of %[1]s it may stay master: pgctl pause --host %[1]s; to move it: %s", *q.Master, hint)
+	}
+	return change{}, &cluster.Refusal{Risks: []cluster.Risk{{
+		Evidence: "HA is on: the quorum decides who is master, and would take a switchover beside it for the act of a stranger", Hint: hint,
+	}}}
 }
 
 // afterLeftOut is what to do about the pools that a change of master left out.

@@ -205,8 +205,8 @@ func (w *watcher) party(ctx context.Context) (party, error) {
 // wish has the executor grant a wish, and waits for a moment where there is none.
 func (w *watcher) wish(ctx context.Context, q Wish) Answer {
 	for {
-		a := w.wishOnce(ctx, q)
-		if a.Complaint == nil || a.Complaint.Kind != NoExecutor {
+		a, again := w.wishOnce(ctx, q)
+		if !again || a.Complaint == nil || a.Complaint.Kind != NoExecutor {
 			return a
 		}
 		select {
@@ -217,23 +217,24 @@ func (w *watcher) wish(ctx context.Context, q Wish) Answer {
 	}
 }
 
-func (w *watcher) wishOnce(ctx context.Context, q Wish) Answer {
+// wishOnce tries once. Again: what stands against it may pass by itself.
+func (w *watcher) wishOnce(ctx context.Context, q Wish) (a Answer, again bool) {
 	p, err := w.party(ctx)
 	switch {
 	case err != nil:
-		return complain(NoExecutor, "pgctl logs says what it does", "the watcher of %s does not answer: it hangs", w.Host)
+		return complain(NoExecutor, "pgctl logs says what it does", "the watcher of %s does not answer: it hangs", w.Host), false
 	case p.quorum == nil:
-		return complain(NoExecutor, "pgctl overview says what is missing", "the watcher of %s takes no part in a quorum: %s", w.Host, p.problem)
+		return complain(NoExecutor, "pgctl overview says what is missing", "the watcher of %s takes no part in a quorum: %s", w.Host, p.problem), false
 	case p.quorum.node == nil:
-		return complain(Refused, "ask the watcher of a server or an arbiter", "%s only has a pool: its watcher has no say", w.Host)
+		return complain(Refused, "ask the watcher of a server or an arbiter", "%s only has a pool: its watcher has no say", w.Host), false
 	}
 	switch leader := p.quorum.leader(); leader {
 	case "":
-		return complain(NoExecutor, "pgctl overview names the watchers that are missing", "there is no executor now: less than a majority of the watchers reach each other, or they are about to choose one")
+		return complain(NoExecutor, "pgctl overview names the watchers that are missing", "there is no executor now: less than a majority of the watchers reach each other, or they are about to choose one"), true
 	case p.name:
-		return w.grantWish(ctx, q)
+		return w.grantWish(ctx, q), true
 	default:
-		return passOn(ctx, p.peers, leader, q)
+		return passOn(ctx, p.peers, leader, q), true
 	}
 }
 
