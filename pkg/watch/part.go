@@ -326,12 +326,16 @@ func (w *watcher) decide(ctx context.Context, state *cluster.State, now time.Dur
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
-		err := w.quorum.propose(ctx, *c)
-		if errors.Is(err, cluster.ErrStale) {
-			err = nil
+		err, result := w.quorum.propose(ctx, *c), resultDone
+		switch {
+		case errors.Is(err, cluster.ErrStale):
+			err, result = nil, resultStale
+		case err != nil:
+			result = resultFailed
 		}
 		w.post(func() {
 			w.deciding = false
+			w.counters.decided(c.Kind, result)
 			w.tell("proposal", problem(err))
 			w.again()
 		})

@@ -138,6 +138,8 @@ func monitorStatus(w *watcher) string {
 		return "it takes no part in the quorum: " + w.problem
 	case w.teller.fault() != "":
 		return "events do not arrive (watch.notify): " + w.teller.fault()
+	case w.unheard != "":
+		return "metrics are not served (watch.metrics): " + w.unheard
 	case w.quorum.leads():
 		return statusActive
 	}
