@@ -114,10 +114,22 @@ func TestHealthLag(t *testing.T) { // the standby is 10 MiB behind
 		knows bool
 		want  int
 	}{
-		{"?lag=10MB", true, 200}, {"?lag=10485760", true, 200}, {"?lag=10485760B", true, 200}, {"?lag=10240kB", true, 200}, {"?lag=1%20GB", true, 200},
-		{"?lag=1TB", true, 200}, {"?lag=", true, 200},
-		{"?lag=9MB", true, 503}, {"?lag=0", true, 503}, {"?lag=1TB", false, 503}, {"", false, 200},
-		{"?lag=x", true, 400}, {"?lag=MB", true, 400}, {"?lag=-1", true, 400}, {"?lag=16QB", true, 400}, {"?lag=99999999TB", true, 400},
+		{"?lag=10MB", true, 200},
+		{"?lag=10485760", true, 200},
+		{"?lag=10485760B", true, 200},
+		{"?lag=10240kB", true, 200},
+		{"?lag=1%20GB", true, 200},
+		{"?lag=1TB", true, 200},
+		{"?lag=", true, 200},
+		{"?lag=9MB", true, 503},
+		{"?lag=0", true, 503},
+		{"?lag=1TB", false, 503},
+		{"", false, 200},
+		{"?lag=x", true, 400},
+		{"?lag=MB", true, 400},
+		{"?lag=-1", true, 400},
+		{"?lag=16QB", true, 400},
+		{"?lag=99999999TB", true, 400},
 	}
 	for _, tt := range tests {
 		e := newExporter(func() time.Duration { return time.Hour }, slog.New(slog.DiscardHandler))

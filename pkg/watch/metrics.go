@@ -179,6 +179,9 @@ func (x *exposition) work(s *snapshot) {
 	x.sample("look_duration_seconds_sum", s.looking.Seconds())
 	x.sample("look_duration_seconds_count", float64(s.looks))
 	x.one("look_last_seconds", gauge, "How long the last look took.", s.lastLook.Seconds())
+	if s.watchdog {
+		x.one("watchdog_armed", gauge, "1 while the watchdog resets this machine unless it is fed.", yes(s.armed))
+	}
 	x.one("notify_dropped_total", counter, "Events that found the queue full.", float64(s.dropped))
 	x.one("notify_failed_total", counter, "Events for which the program of watch.notify failed.", float64(s.failed))
 }

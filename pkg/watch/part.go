@@ -266,8 +266,9 @@ func (w *watcher) reconcile(ctx context.Context, state *cluster.State, current b
 	w.directory.resolve(p.Servers, now)
 	if w.server != nil {
 		w.prepare(ctx, state, p)
+		w.wanted = cluster.Reconcile(state, w.facts, &sight, p)
 		if current {
-			w.begin(ctx, w.allowed(state, cluster.Reconcile(state, w.facts, &sight, p)))
+			w.begin(ctx, w.allowed(state, slices.Clone(w.wanted)))
 		}
 		if !p.Inactive && !w.server.ending {
 			w.nudge(state)

@@ -32,6 +32,8 @@ type snapshot struct {
 
 	counters
 	dropped, failed int64 // events
+	watchdog        bool  // one is wanted
+	armed           bool
 }
 
 // counters are counted since the watcher began. They are the loop's.
@@ -93,6 +95,9 @@ func (w *watcher) snap(now time.Duration) *snapshot {
 	}
 	if w.teller != nil {
 		s.dropped, s.failed = w.teller.dropped.Load(), w.teller.failed.Load()
+	}
+	if w.guard != nil {
+		s.watchdog, s.armed = true, w.guard.device != nil
 	}
 	if w.quorum == nil {
 		return s

@@ -56,6 +56,7 @@ type Options struct {
 	ControlPath string // the socket for this host's operators
 	Listen      string // HOST:PORT of the watchers' port; "" every address, and the port of server.yaml
 	Metrics     string // where metrics and health checks are served: HOST:PORT, :PORT of this host alone; "" or "off" nowhere
+	Watchdog    string // a device of the kernel's; "" or "off" none
 	Notify      string // the program that is told of events; "" none
 	Postgres    postgres.Settings
 	Replication nodes.ReplicationConfig
@@ -112,6 +113,8 @@ type watcher struct {
 	exporter *exporter // nil: it does not listen
 	unheard  string    // why it does not, though it shall
 	counters counters
+	guard    *guard           // nil: no watchdog is wanted
+	wanted   []cluster.Action // by the rules, in the last round
 
 	soon    chan struct{} // of one: something has happened
 	arrived chan *dispatch
@@ -138,6 +141,7 @@ func Run(ctx context.Context, o Options) error {
 	w.Log.Info("begins", "version", w.Version, "host", w.Host, "file", w.ServerYAML)
 	w.notifyOwn(EventStarted, "the watcher begins, version "+w.Version)
 	err = w.loop(ctx)
+	w.endWatch(err == nil)
 	w.Log.Info("ends")
 	w.notifyOwn(EventStopped, cmp.Or(problem(err), "the watcher was told to end"))
 	err = errors.Join(err, w.close())
@@ -156,6 +160,9 @@ func newWatcher(o Options) *watcher {
 	w.target.Store(&failover.PoolTarget{})
 	if o.Notify != "" {
 		w.teller = newTeller(o.Notify, tellLimit, o.Log)
+	}
+	if o.Watchdog != "" && o.Watchdog != "off" {
+		w.guard = newGuard(o.Watchdog, o.Log)
 	}
 	return w
 }
@@ -260,6 +267,7 @@ func (w *watcher) round(ctx context.Context, l look) {
 		w.decide(ctx, state, now)
 		w.hurry(state)
 	}
+	w.watch()
 	w.counters.rounds++
 	w.publish()
 	w.show(now)
