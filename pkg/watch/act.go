@@ -114,6 +114,7 @@ func (w *watcher) perform(ctx context.Context, l lane, now *work) {
 
 // finished notes a result, and has the server looked at again.
 func (w *watcher) finished(r result) {
+	w.counters.acted(r.action.Do, r.err)
 	log := w.Log.Info
 	if r.err != nil {
 		log = w.Log.Warn

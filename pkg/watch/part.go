@@ -266,8 +266,9 @@ func (w *watcher) reconcile(ctx context.Context, state *cluster.State, current b
 	w.directory.resolve(p.Servers, now)
 	if w.server != nil {
 		w.prepare(ctx, state, p)
+		w.wanted = cluster.Reconcile(state, w.facts, &sight, p)
 		if current {
-			w.begin(ctx, w.allowed(state, cluster.Reconcile(state, w.facts, &sight, p)))
+			w.begin(ctx, w.allowed(state, slices.Clone(w.wanted)))
 		}
 		if !p.Inactive && !w.server.ending {
 			w.nudge(state)
@@ -329,12 +330,16 @@ func (w *watcher) decide(ctx context.Context, state *cluster.State, now time.Dur
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
-		err := w.quorum.propose(ctx, *c)
-		if errors.Is(err, cluster.ErrStale) {
-			err = nil
+		err, result := w.quorum.propose(ctx, *c), resultDone
+		switch {
+		case errors.Is(err, cluster.ErrStale):
+			err, result = nil, resultStale
+		case err != nil:
+			result = resultFailed
 		}
 		w.post(func() {
 			w.deciding = false
+			w.counters.decided(c.Kind, result)
 			w.tell("proposal", problem(err))
 			w.again()
 		})
