@@ -183,12 +183,13 @@ func (w *reconciler) endStrangers() {
 	}
 }
 
-// endDoubles ends the older of two walsenders of one standby: PostgreSQL would wait for the one that nobody reads any more.
+// endDoubles ends the older of two walsenders of one standby: PostgreSQL would wait for the one that nobody reads any more. Only of a member's name:
+// a backup has two walsenders of one name too, and needs both.
 func (w *reconciler) endDoubles() {
 	for i := range w.f.Senders {
 		for j := range w.f.Senders {
 			a, b := &w.f.Senders[i], &w.f.Senders[j]
-			if a.Name == b.Name && a.Host == b.Host && a.Host != "" && a.For > b.For {
+			if a.Name == b.Name && a.Host == b.Host && a.Host != "" && a.Host == w.s.HostOf(a.Name) && a.For > b.For {
 				w.do(Action{Do: DoEndSender, PID: a.PID}, "its standby has connected anew")
 				return
 			}
