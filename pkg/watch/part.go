@@ -365,10 +365,10 @@ const makeWayLimit = 30 * time.Second
 func (w *watcher) wayIsNotMade(s *cluster.State, now time.Duration) *cluster.Command {
 	switch {
 	case s.Wanted == "":
-		w.wanted = 0
-	case w.wanted == 0:
-		w.wanted = now
-	case now-w.wanted > makeWayLimit:
+		w.wishedAt = 0
+	case w.wishedAt == 0:
+		w.wishedAt = now
+	case now-w.wishedAt > makeWayLimit:
 		rule := fmt.Sprintf("%s has not made way for %s within %s", s.Master, s.Wanted, makeWayLimit)
 		return &cluster.Command{Kind: cluster.KeepMaster, Epoch: s.Epoch, Gen: s.Gen, Host: s.Wanted, Record: cluster.Record{Rule: rule}}
 	}

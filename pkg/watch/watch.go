@@ -103,7 +103,7 @@ type watcher struct {
 	joining  bool // a change of the members is under way
 	asking   bool // for the lease
 	working  map[lane]*work
-	wanted   time.Duration            // since when this executor knows that another master is wanted; 0 none is
+	wishedAt time.Duration            // since when this executor knows that another master is wanted; 0 none is
 	hurried  time.Duration            // since when something is under way; 0 nothing is
 	attended int                      // the postmaster whose end is waited for; 0 none
 	tried    map[string]time.Duration // when something was tried last, by what
