@@ -28,6 +28,8 @@ func newSwitchoverCmd(a *app) *cobra.Command {
 it, has every other standby and the old master follow it, and moves the pools. Until the promotion
 the way back is open: if something fails, the old master is started again.
 
+Where HA is on, the quorum does all of that, and switchover asks it and looks on.
+
 Without --to it takes the best standby: a synchronous one, the furthest. It is refused (4) when
 the change could not come to a good end.`,
 		Example: "  pgctl switchover --dry-run\n  pgctl switchover --to db2\n  pgctl switchover --to db2 --yes",
@@ -54,7 +56,7 @@ func (a *app) switchover(ctx context.Context, command string, opts takeoverOpts)
 
 func (a *app) planSwitchover(ctx context.Context, site *observe.Site, snap cluster.Snapshot, o failover.TakeoverOptions) (change, error) {
 	if q := failover.ViaExecutor(snap); q != nil {
-		return viaExecutor(q)
+		return a.viaExecutor(site, q, o.To)
 	}
 	servers := a.servers(site)
 	begun, done, err := plan.Unfinished(journalPath("switchover"))
@@ -93,17 +95,6 @@ func (a *app) planSwitchover(ctx context.Context, site *observe.Site, snap clust
 		c.plan.Facts["timeline"] = again["timeline"] // the one before the promotion: by it a run after this one knows the journal
 	}
 	return c, err
-}
-
-// viaExecutor is a switchover of a region whose master the quorum decides.
-func viaExecutor(q *cluster.QuorumView) (change, error) {
-	hint := "pgctl disable-ha first, enable-ha afterwards"
-	if q.Master != nil {
-		hint = fmt.Sprintf("for maintenance of %[1]s it may stay master: pgctl pause --host %[1]s; to move it: %s", *q.Master, hint)
-	}
-	return change{}, &cluster.Refusal{Risks: []cluster.Risk{{
-		Evidence: "HA is on: the quorum decides who is master, and would take a switchover beside it for the act of a stranger", Hint: hint,
-	}}}
 }
 
 // afterLeftOut is what to do about the pools that a change of master left out.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"strings"
 	"testing"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
@@ -38,19 +36,5 @@ func TestResume(t *testing.T) {
 		if got := from + ">" + to; got != tt.want {
 			t.Errorf("%s: %s, expected %s", tt.name, got, tt.want)
 		}
-	}
-}
-
-// TestViaExecutor: with a quorum that acts a switchover is refused, and it is said what to do in its place.
-func TestViaExecutor(t *testing.T) {
-	q := &cluster.QuorumView{Quorum: cluster.Quorum{Master: new("db1")}}
-	c, err := viaExecutor(q)
-	var refusal *cluster.Refusal
-	if !errors.As(err, &refusal) || len(c.plan.Steps) > 0 || !strings.Contains(refusal.Risks[0].Hint, "pgctl pause --host db1") || !strings.Contains(refusal.Risks[0].Hint, "pgctl disable-ha") {
-		t.Errorf("%v", err)
-	}
-	q.Master = nil
-	if _, err := viaExecutor(q); !errors.As(err, &refusal) || strings.Contains(refusal.Risks[0].Hint, "pause") {
-		t.Errorf("without a master: %v", err)
 	}
 }
