@@ -3,7 +3,6 @@ package main
 import (
 	"testing"
 
-	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/plan"
 )
 
