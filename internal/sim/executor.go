@@ -10,7 +10,7 @@ import (
 // established begins the work of a new executor.
 func (w *world) established(i int) {
 	x := &w.hosts[i].w
-	x.pending = nil
+	x.pending, x.granted = nil, w.hosts[i].clock
 	if w.m == TimersRestart {
 		c := w.hosts[i].clock
 		for j := range x.life {
