@@ -10,7 +10,7 @@ import (
 // established begins the work of a new executor.
 func (w *world) established(i int) {
 	x := &w.hosts[i].w
-	x.pending = nil
+	x.pending, x.granted = nil, w.hosts[i].clock
 	if w.m == TimersRestart {
 		c := w.hosts[i].clock
 		for j := range x.life {
@@ -38,7 +38,6 @@ func (w *world) execute(i int, p *cluster.Policy) {
 		return
 	}
 	x.pending = nil
-	x.sight.Confirmed = h.clock - x.granted
 	d := w.rules.Decide(x.state, &x.sight, p, fmt.Sprintf("n%d", w.rng.n(1<<30)))
 	if d.Voters != nil && h.raft.log == h.raft.commit {
 		w.changeVoters(i, d.Voters)

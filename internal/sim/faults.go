@@ -73,6 +73,8 @@ const (
 	slowReceiver
 	cannotStart
 	signByHand
+	pauseHA
+	inventory
 	kinds
 )
 
@@ -128,7 +130,7 @@ var kindNames = [kinds]string{
 	"PostgreSQL restart", "partition", "one-way cut", "lossy network", "walsender not scheduled", "checkpointer busy", "receiver stalls",
 	"replay held up", "replay paused", "impostor walsender", "long statement", "promoted by hand", "stopped by hand", "syntax error in postgresql.conf",
 	"probes that lie", "old disk put back", "failover by hand, without the quorum", "receiver is slow",
-	"PostgreSQL crashes and does not start", "promoted by hand, and signed",
+	"PostgreSQL crashes and does not start", "promoted by hand, and signed", "failover is paused", "out of the inventory",
 }
 
 // inject lets the faults begin that are due, and ends all at the heal.
@@ -229,6 +231,14 @@ func (w *world) begin(e event) {
 		w.oldDisk(e.host, e.arg)
 	case takeover:
 		w.takeover(e.host)
+	case pauseHA:
+		w.pauseHA(true)
+		w.ends = append(w.ends, ending{at: until, kind: pauseHA})
+	case inventory:
+		if s := w.oracle.truth.state; h.server && s.Phase == cluster.Serving && s.Master != h.name {
+			w.inventory(h.name)
+			w.ends = append(w.ends, ending{at: until, kind: inventory})
+		}
 	default:
 		if h.server {
 			w.beginPG(e, until)

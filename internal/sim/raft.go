@@ -136,7 +136,7 @@ func (w *world) stand(i int) {
 	if w.majority(r.log.voters, func(j int) bool { return votes&(1<<j) != 0 }) {
 		r.leader = i
 		r.log = w.extend(r.log, r.term, r.log.voters, nil)
-		h.w.barrier, h.w.granted = r.log, h.clock
+		h.w.barrier = r.log
 		w.say("%s leads the quorum (term %d)", h.name, r.term)
 		w.established(i)
 	}
