@@ -33,7 +33,7 @@ change of master took. Times are those of the executor's clock.`,
 			if len(args) > 0 {
 				n, err := strconv.ParseInt(args[0], 10, 64)
 				if err != nil || n < 1 {
-					return usageError(cmd.CommandPath(), fmt.Errorf("N is %q, expected the number of a decision, such as 17", args[0]))
+					return usageError(cmd.CommandPath(), fmt.Errorf("%q is no number of a decision, expected one such as 17", args[0]))
 				}
 				number = n
 			}

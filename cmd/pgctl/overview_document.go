@@ -22,6 +22,8 @@ type regionDoc struct {
 	Epoch    *uint64        `json:"epoch"`
 	Executor *string        `json:"executor"`
 	Status   cluster.Status `json:"status"`
+	Pause    *pausedDoc     `json:"pause"`
+	Quorum   *quorumDoc     `json:"quorum"`
 }
 
 type serverDoc struct {
@@ -69,6 +71,8 @@ type watcherDoc struct {
 	Service *string `json:"service"`
 	Monitor *string `json:"monitor"`
 	Node    *string `json:"node"`
+	Version *string `json:"version"`
+	Part    *bool   `json:"takes_part"`
 }
 
 type poolDoc struct {
@@ -103,8 +107,11 @@ type findingDoc struct {
 
 func overviewDocument(snap cluster.Snapshot, d cluster.Diagnosis) overviewDoc {
 	doc := overviewDoc{
-		Region:  regionDoc{Master: known(d.Master), HA: string(snap.HA), Status: d.Status},
+		Region:  regionDoc{Master: known(d.Master), HA: string(d.HA), Status: d.Status, Quorum: quorumDocument(d.Regime)},
 		Servers: []serverDoc{}, Pools: []poolDoc{}, Arbiters: []arbiterDoc{}, Findings: []findingDoc{},
+	}
+	if q := d.Regime; q != nil {
+		doc.Region.Epoch, doc.Region.Executor, doc.Region.Pause = known(uint64(q.Epoch)), known(q.Leader), pausedDocument(q.Paused)
 	}
 	for i, s := range snap.Servers {
 		doc.Servers = append(doc.Servers, serverDocument(s, d.Standings[i]))
@@ -153,7 +160,11 @@ func serverDocument(s cluster.Server, st cluster.Standing) serverDoc {
 }
 
 func watcherDocument(w cluster.Watcher) watcherDoc {
-	return watcherDoc{Service: known(string(w.Service.State)), Monitor: w.Monitor, Node: w.Node}
+	doc := watcherDoc{Service: known(string(w.Service.State)), Monitor: w.Monitor, Node: w.Node, Version: known(w.Version)}
+	if w.Own {
+		doc.Part = new(w.Quorum != nil)
+	}
+	return doc
 }
 
 func backendDocs(backends []cluster.Backend) []backendDoc {

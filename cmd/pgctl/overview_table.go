@@ -16,6 +16,7 @@ import (
 // page is the table form of an overview: a headline, tables and findings, one below the other.
 type page struct {
 	headline string
+	notes    []string // lines of a block of their own under the headline
 	tables   []table
 	findings []string
 	width    int // 0: as wide as it takes
@@ -23,7 +24,7 @@ type page struct {
 }
 
 func overviewTables(snap cluster.Snapshot, d cluster.Diagnosis, p painter, wide bool) page {
-	out := page{headline: headline(snap, d, p), width: pageWidth}
+	out := page{headline: headline(d, p), notes: quorumLines(snap, d, p), width: pageWidth}
 	if wide {
 		out.width = 0
 	}
@@ -36,6 +37,9 @@ func overviewTables(snap cluster.Snapshot, d cluster.Diagnosis, p painter, wide 
 	}
 	if len(snap.Arbiters) > 0 {
 		out.tables = append(out.tables, arbiterTable(snap, p))
+	}
+	if watchers := watcherTable(snap, d, p); len(watchers.rows) > 0 {
+		out.tables = append(out.tables, watchers)
 	}
 	for _, f := range d.Findings {
 		out.findings = append(out.findings, findingText(f, p))
@@ -61,6 +65,9 @@ func (g page) write(w io.Writer) error {
 			blocks = append(blocks, findings)
 		}
 	}
+	if len(g.notes) > 0 {
+		blocks = append([]string{strings.Join(g.notes, "\n") + "\n"}, blocks...)
+	}
 	if g.headline != "" {
 		blocks = append([]string{g.headline + "\n"}, blocks...)
 	}
@@ -69,7 +76,7 @@ func (g page) write(w io.Writer) error {
 }
 
 // headline is the region in one line.
-func headline(snap cluster.Snapshot, d cluster.Diagnosis, p painter) string {
+func headline(d cluster.Diagnosis, p painter) string {
 	status := map[cluster.Status]string{
 		cluster.Healthy: p.good("healthy"), cluster.Degraded: p.warn("degraded"), cluster.CriticalFailure: p.bad("critical"),
 	}[d.Status]
@@ -80,7 +87,7 @@ func headline(snap cluster.Snapshot, d cluster.Diagnosis, p painter) string {
 	case len(d.Masters) > 1:
 		master = strconv.Itoa(len(d.Masters)) + " masters"
 	}
-	return fmt.Sprintf("REGION %s, %s, HA %s", status, master, snap.HA)
+	return wrap(fmt.Sprintf("REGION %s, %s, HA %s", status, master, haText(d)), pageWidth, "  ")
 }
 
 func serverTable(snap cluster.Snapshot, d cluster.Diagnosis, p painter, wide bool) table {

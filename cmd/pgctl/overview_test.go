@@ -51,6 +51,30 @@ func sample(name func(string) string) cluster.Snapshot {
 	}
 }
 
+// ruled is sample with HA on: db1 leads and serves, db2 is in sync with it, db3 is gone with its vote.
+func ruled(name func(string) string) cluster.Snapshot {
+	snap := sample(name)
+	snap.HA = nodes.HAEnabled
+	quorum := cluster.Quorum{
+		Executor: new(name("db1")), Index: 40, Epoch: 3, Phase: cluster.Serving, Master: new(name("db1")), Opened: true,
+		Configs: []cluster.SyncConfig{{Gen: 5, K: 1, Members: []string{name("db2") + "_x"}, Pad: 1}},
+		Members: []cluster.Member{{Host: name("db1"), Name: name("db1") + "_x"}, {Host: name("db2"), Name: name("db2") + "_x"}},
+		Voters:  []string{name("arb1"), name("db1"), name("db2"), name("db3")}, Silent: []string{name("db3")}, Pools: []string{name("db3")},
+		Paused:     &cluster.Pause{Owner: "anna@firstbox", Reason: "new switches", Until: "2026-01-02T05:00:00Z"},
+		Judgements: []cluster.Judgement{{Code: cluster.JudgedPaused}},
+	}
+	for _, c := range []*cluster.Common{&snap.Servers[0].Common, &snap.Servers[1].Common, &snap.Arbiters[0].Common} {
+		own := quorum
+		c.Watcher = cluster.Watcher{
+			Service: cluster.Service{Unit: "pg_watcher", Manager: "supervisor", State: cluster.ServiceActive}, Monitor: new("available"), Node: new("available"),
+			Own: true, Version: "v1.2.0-34-gabcdef0", Inactive: new(false), Quorum: &own,
+		}
+	}
+	snap.Servers[0].Watcher.Monitor, snap.Servers[0].Watcher.Node = new("active"), new("active")
+	snap.Servers[1].Watcher.Node = new("replay is paused")
+	return snap
+}
+
 func render(t *testing.T, snap cluster.Snapshot, p painter, wide bool) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -72,6 +96,7 @@ func TestOverviewTables(t *testing.T) {
 		"chinese": render(t, sample(chinese), painter{}, false),
 		"colour":  render(t, sample(plain), painter{on: true}, false),
 		"wide":    render(t, sample(plain), painter{}, true),
+		"ha":      render(t, ruled(guide), painter{}, false),
 	} {
 		golden(t, name, text)
 		for line := range strings.Lines(text) {
@@ -123,6 +148,27 @@ func TestOverviewDocument(t *testing.T) {
 	}
 }
 
+// TestRegionWithHA: what the quorum knows is in the region, and a pause in what HA is.
+func TestRegionWithHA(t *testing.T) {
+	snap := ruled(func(s string) string { return s })
+	text, err := encodeJSON(overviewDocument(snap, cluster.Diagnose(snap)).Region)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "ha-region", string(text))
+	snap.HA = nodes.HADisabled
+	for _, c := range []*cluster.Common{&snap.Servers[0].Common, &snap.Servers[1].Common, &snap.Arbiters[0].Common} {
+		c.Watcher.Quorum.Paused = nil
+	}
+	off := render(t, snap, painter{}, false)
+	for _, c := range []*cluster.Common{&snap.Servers[0].Common, &snap.Servers[1].Common, &snap.Arbiters[0].Common} {
+		c.Watcher.Quorum = nil
+	}
+	if without := render(t, snap, painter{}, false); off != without {
+		t.Errorf("with HA off a quorum is shown:\n%s", off)
+	}
+}
+
 // TestYAMLSaysTheSame: both forms hold the same document.
 func TestYAMLSaysTheSame(t *testing.T) {
 	snap := sample(func(s string) string { return s })
@@ -162,12 +208,13 @@ func TestCodesAreDocumented(t *testing.T) {
 			documented[code] = true
 		}
 	}
-	for _, code := range []cluster.Code{
+	codes := append(cluster.JudgedCodes(),
 		cluster.NoMaster, cluster.SplitBrain, cluster.HostUnreachable, cluster.PostgresDown, cluster.PgpoolDown, cluster.PgpoolWrongBackend,
 		cluster.StandbyNotStreaming, cluster.StandbyLagging, cluster.NotSynchronous, cluster.Diverged, cluster.MasterFileStale, cluster.WatcherDown,
 		cluster.WatcherUnhealthy, cluster.NoQuorum, cluster.HAConfigMismatch, cluster.ArbiterMissing, cluster.SlotRetainsWAL, cluster.DiskLow,
-		cluster.VersionMismatch, cluster.SystemIDMismatch, cluster.ClockSkew, cluster.ChangeUnfinished,
-	} {
+		cluster.VersionMismatch, cluster.SystemIDMismatch, cluster.ClockSkew, cluster.ChangeUnfinished, cluster.FailoverImpossible,
+	)
+	for _, code := range codes {
 		if !documented[string(code)] {
 			t.Errorf("%s is not in docs/findings.md", code)
 		}

@@ -73,17 +73,23 @@ func (w *world) asked(i int, f *cluster.Facts) {
 	if p.writes(w.now) {
 		x.write = h.clock
 	}
-	f.Senders = make([]cluster.Sender, 0, len(p.senders))
-	for _, s := range p.senders {
-		f.Senders = append(f.Senders, cluster.Sender{
-			PID: s.pid, Name: s.name, Host: w.nameOf(s.host), Stream: s.streaming, Priority: s.prio, Sync: w.syncState(p, s),
-			Flush: cluster.LSN(s.flush), For: w.now - s.since,
-		})
-	}
+	f.Senders = w.senders(p)
 	w.stalls(i, f)
 	f.Current = cluster.LSN(len(p.wal)) // last
 	x.sight = cluster.Sight{Now: h.clock, Since: x.born, Heard: x.heard}
 	f.Ahead = cluster.AheadOf(f, &x.sight)
+}
+
+// senders are the walsenders as pg_stat_replication shows them.
+func (w *world) senders(p *pg) []cluster.Sender {
+	all := make([]cluster.Sender, 0, len(p.senders))
+	for _, s := range p.senders {
+		all = append(all, cluster.Sender{
+			PID: s.pid, Name: s.name, Host: w.nameOf(s.host), Stream: s.streaming, Priority: s.prio, Sync: w.syncState(p, s),
+			Flush: cluster.LSN(s.flush), For: w.now - s.since,
+		})
+	}
+	return all
 }
 
 // syncState is what pg_stat_replication would show: the asking session's own, new copy of the names, and the priorities.

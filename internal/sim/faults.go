@@ -71,6 +71,7 @@ const (
 	takeover
 	slowReceiver
 	cannotStart
+	signByHand
 	kinds
 )
 
@@ -94,7 +95,7 @@ func (w *world) draw() {
 			w.f.events = append(w.f.events, w.random(at))
 		}
 	}
-	if themes := []func(){w.zombie, w.zombie, w.sleeper, w.badJoin, w.deadMaster, w.alone, w.sleeper, w.tornJoin, w.pretender, w.thinGate, w.split}; r.one(2) {
+	if themes := []func(){w.zombie, w.zombie, w.sleeper, w.badJoin, w.deadMaster, w.alone, w.sleeper, w.tornJoin, w.pretender, w.thinGate, w.split, w.secondKing}; r.one(2) {
 		themes[r.n(len(themes))]()
 	}
 }
@@ -125,7 +126,7 @@ var kindNames = [kinds]string{
 	"PostgreSQL restart", "partition", "one-way cut", "lossy network", "walsender not scheduled", "checkpointer busy", "receiver stalls",
 	"replay held up", "replay paused", "impostor walsender", "long statement", "promoted by hand", "stopped by hand", "syntax error in postgresql.conf",
 	"probes that lie", "old disk put back", "failover by hand, without the quorum", "receiver is slow",
-	"PostgreSQL crashes and does not start",
+	"PostgreSQL crashes and does not start", "promoted by hand, and signed",
 }
 
 // inject lets the faults begin that are due, and ends all at the heal.
@@ -141,8 +142,12 @@ func (w *world) inject() {
 	if w.healed == 0 && w.now >= healAt && !w.promised() {
 		w.heal()
 	}
-	if w.healed != 0 && w.now%(3*time.Second) < tick {
+	switch {
+	case w.now%(3*time.Second) >= tick:
+	case w.healed != 0:
 		w.operate()
+	case w.oracle.truth.state.Halted != "" && !w.oracle.byHand && w.leader() >= 0 && w.rng.one(3):
+		w.adopt(w.leader()) // an operator does not always wait until all is well
 	}
 }
 
@@ -180,7 +185,7 @@ func (w *world) strike(e *event) {
 			f.host = 1 + e.arg%(w.topo.Servers-1)
 		}
 	}
-	if f.host >= 0 && (f.kind != promoteByHand || s.Phase != cluster.Unformed && !w.oracle.byHand) {
+	if f.host >= 0 && (f.kind != promoteByHand && f.kind != signByHand || s.Phase != cluster.Unformed && !w.oracle.byHand) {
 		w.say("%s: FAULT %s for %s", w.hosts[f.host].name, kindNames[f.kind], f.long)
 		w.begin(f)
 	}
@@ -292,10 +297,13 @@ func (w *world) beginHand(e event, until time.Duration) {
 		if w.version10 && p.writes(w.now) {
 			p.old, p.oldFrom, p.oldEnds = p.run, w.now, w.now+w.rng.between(time.Second, 9*time.Second)
 		}
-	case promoteByHand:
+	case promoteByHand, signByHand:
 		if p.recovery && h.frozenFor == 0 {
 			h.rogue = true
 			w.promote(h)
+		}
+		if e.kind == signByHand && p.up && !p.recovery && h.rogue {
+			w.sign(h, w.oracle.truth.state.Epoch+1, cluster.HandNonce("x"))
 		}
 	case brokenFile:
 		p.broken = true

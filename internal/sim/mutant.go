@@ -36,6 +36,7 @@ const (
 	CrashPassesGate
 	PromoteByMessage
 	TimersRestart
+	HaltedIsNotFenced
 	Mutants
 )
 
@@ -46,6 +47,7 @@ var mutantNames = [Mutants]string{
 	"no barrier", "the failsafe asks the sync set", "the failsafe holds at a start", "the lease counts from receipt", "a keepalive is life",
 	"a frozen member is thawed without an epoch", "an old voter's disk is accepted", "the gate is opened by one member", "a crash restart passes the gate",
 	"promotion by message", "timers restart with the executor",
+	"a halted master is not fenced",
 }
 
 // String is the mistake in words.
@@ -189,6 +191,8 @@ func (w *world) meddle(i int, f *cluster.Facts) {
 	h := &w.hosts[i]
 	x := &h.w
 	switch {
+	case w.m == HaltedIsNotFenced && x.state.Halted != "":
+		x.acts = nil
 	case w.m == ThawWithoutEpoch && h.frozenFor != 0 && x.state.Election != nil && w.now > x.frozen+4*time.Second:
 		x.acts = []cluster.Action{{Do: cluster.DoFollow, Host: x.state.Election.OldMaster, Epoch: h.frozenFor}}
 	case w.m == PromoteByMessage && x.told != 0 && f.Recovery:

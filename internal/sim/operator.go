@@ -29,7 +29,7 @@ func (w *world) operate() {
 	}
 }
 
-// adopt takes the server with the newest signature for the master, as an operator says.
+// adopt takes the server with the newest signature for the master, as an operator says who has seen to it that the master of before is none.
 func (w *world) adopt(i int) {
 	s := w.oracle.truth.state
 	best := w.signed()
@@ -38,7 +38,46 @@ func (w *world) adopt(i int) {
 	}
 	cmd := cluster.Command{Kind: cluster.Adopt, Epoch: s.Epoch, Gen: s.Gen, Host: w.hosts[best].name, Nonce: "adopted", Rows: w.hosts[best].pg.rows}
 	cmd.Record.Rule = "an operator says so"
+	old := w.index(s.Master)
+	if s.Phase == cluster.Electing {
+		old = w.index(s.Election.OldMaster)
+	}
+	if h := &w.hosts[best]; w.healed != 0 && !h.pg.up {
+		h.pg.gate = true
+		w.start(h)
+	}
+	if old >= 0 && old != best {
+		seen := w.ended(i, old)
+		if seen == "" || !w.reaches(i, best) || !w.hosts[best].pg.works(w.now) {
+			return
+		}
+		cmd.Record.Evidence = []string{w.hosts[old].name + ": " + seen}
+	}
 	w.propose(i, &cmd, w.hosts[i].raft.log.voters)
+}
+
+// ended says why the old master is none, as the operator at host i sees it or makes sure of; "" as long as it may be one.
+func (w *world) ended(i, old int) string {
+	h := &w.hosts[old]
+	word := w.p.Lease + w.p.StopTime + w.p.Drift
+	switch {
+	case !h.up && h.pg.gate:
+		return "its host is dead"
+	case h.up && w.reaches(i, old) && w.reaches(old, i) && w.now >= h.pg.hung:
+		w.crashWatcher(old, w.now+2*time.Second) // and with it whatever it was about to do
+		h.pg.stop()
+		h.pg.gate = true
+		return "its PostgreSQL does not run, and starts read-only"
+	case h.alive() && w.now > max(h.pg.hung, h.excused) && h.pg.gate && h.clock > max(h.w.lease, h.w.canary)+word:
+		return "it has been cut off for longer than its word holds"
+	}
+	return ""
+}
+
+// giveUp: what a master by hand lacks is given up knowingly.
+func (w *world) giveUp() {
+	clear(w.oracle.must)
+	clear(w.oracle.reader)
 }
 
 // signed is the server with the newest signature, the quorum's master before others; -1 none.
@@ -69,6 +108,7 @@ func (w *world) resetQuorum() {
 	}
 	s := w.oracle.truth.state
 	cmd := cluster.Command{Kind: cluster.Adopt, Epoch: s.Epoch, Gen: s.Gen, Host: w.hosts[best].name, Nonce: "reset", Rows: w.hosts[best].pg.rows}
+	cmd.Record.Evidence = []string{"the master of before was dead when another one was made by hand"}
 	e := w.extend(w.oracle.truth, w.oracle.truth.term, w.oracle.truth.voters, &cmd)
 	w.committed(e)
 	for i := range w.hosts {
@@ -90,8 +130,9 @@ func (w *world) takeover(i int) {
 		return // docs/safety.md: nobody can know it, and what comes of it is the risk that --accept=unfenced-master names
 	}
 	for j := range w.hosts {
-		if j != m && (!w.hosts[j].alive() || !w.reaches(i, j)) {
-			return // the operator sees that there may be a quorum without him
+		o := &w.hosts[j]
+		if j != m && (!o.alive() || !w.reaches(i, j) || o.server && o.pg.up && !o.pg.recovery) {
+			return // the operator sees that there may be a quorum without him, or another master
 		}
 	}
 	for j := range w.hosts {
@@ -105,13 +146,12 @@ func (w *world) takeover(i int) {
 	w.promote(h)
 	h.pg.conf, h.pg.hba, h.pg.gate, h.rogue = w.parsed(""), true, true, false
 	h.pg.run, h.pg.ckptRun, h.pg.waits, h.pg.openHBA = h.pg.conf, h.pg.conf, false, true
-	w.sign(h, s.Epoch+1, "by hand")
+	w.sign(h, s.Epoch+1, cluster.HandNonce("x"))
 	h.pool = i
 	for _, j := range w.pools {
 		w.hosts[j].pool = i
 	}
-	clear(w.oracle.must)
-	clear(w.oracle.reader)
+	w.giveUp()
 	w.oracle.byHand = true
 	w.opened(h)
 	h.wasOpen = true

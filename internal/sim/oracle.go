@@ -53,7 +53,10 @@ func (w *world) acknowledge(h *host, id rec, who int, _ time.Duration) {
 	if who == canaryClient {
 		x := &h.w
 		if x.probing != longAgo && x.probeID == id {
-			x.canary, x.canaryText, x.probing = x.probing, x.probeText, longAgo
+			if cluster.Genuine(x.state, w.senders(h.pg)) {
+				x.canary, x.canaryText = x.probing, x.probeText
+			}
+			x.probing = longAgo
 		}
 	} else if who < len(w.hosts) && who >= 0 {
 		o.lastAck = w.now
@@ -181,8 +184,13 @@ func (o *oracle) decided(w *world, e *entry) {
 	}
 	switch {
 	case e.err != nil:
+	case e.cmd.Kind == cluster.Adopt && e.cmd.Rows[len(e.cmd.Rows)-1].ByHand():
+		w.giveUp()
 	case e.cmd.Kind == cluster.Serve:
 		o.failovers++
+		if m := &w.hosts[w.index(s.Master)]; m.rogue { // promoted by a hand that was right
+			m.rogue, m.wasOpen = false, false
+		}
 	case e.cmd.Kind == cluster.Settle:
 		w.settled(s.Configs[0])
 	}

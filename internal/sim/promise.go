@@ -19,6 +19,9 @@ func (w *world) promise() {
 	w.policies = nil
 	w.faultAt = at
 	w.until = at + w.p.DownAfter + promiseBound
+	if kind == cannotStart { // it is down when the starts that are tried at once have failed
+		w.until += time.Duration(w.p.MaxStarts) * 3 * time.Second
+	}
 	w.f.events = []event{{at: at, long: never, kind: kind, host: theMaster}}
 	if w.rng.one(2) {
 		w.f.events = append(w.f.events, event{at: at + w.p.DownAfter - w.rng.between(time.Second, 4*time.Second), kind: watcherCrash, host: theLeader})

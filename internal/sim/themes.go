@@ -118,3 +118,12 @@ func (w *world) split() {
 	at := w.rng.between(beginAt+2*time.Second, 30*time.Second)
 	w.f.events = append(w.f.events, event{at: at, kind: partition, host: theMaster, long: time.Minute, arg: 1<<15 | 1<<(1+w.rng.n(w.topo.Servers-1))})
 }
+
+// secondKing is a standby that an operator makes master although there is one, which is cut off as soon as the region is halted; the operator
+// adopts the new one when the old one's word must have run out.
+func (w *world) secondKing() {
+	at := w.rng.between(beginAt+2*time.Second, 35*time.Second)
+	w.f.events = append(w.f.events,
+		event{at: at, kind: signByHand, host: 1 + w.rng.n(w.topo.Servers-1)},
+		event{at: at, kind: partition, host: theMaster, long: time.Minute, after: string(cluster.Halt), delay: w.rng.between(0, 2*time.Second)})
+}

@@ -123,7 +123,7 @@ func changeConfig(s *State, c Command) error {
 	if err := s.checkConfig(*c.Config); err != nil {
 		return err
 	}
-	if len(s.Configs) >= maxConfigs && c.Config.K > 0 {
+	if len(s.Configs) >= s.maxConfigs() && c.Config.K > 0 {
 		return refuse("%d configurations are in force already", len(s.Configs))
 	}
 	s.Gen, s.Configs = c.Config.Gen, append(slices.Clone(s.Configs), *c.Config)
@@ -134,8 +134,9 @@ func changeConfig(s *State, c Command) error {
 	return nil
 }
 
-// maxConfigs bounds the list; an empty configuration may always be added, as it is how writes go on.
-const maxConfigs = 6
+// maxConfigs bounds the list: one that was settled, one join, and every member leaving by itself before any of that is settled. An empty
+// configuration may always be added, as it is how writes go on.
+func (s *State) maxConfigs() int { return len(s.Members) + 2 }
 
 // checkConfig holds what every new configuration must be.
 func (s *State) checkConfig(n SyncConfig) error {
@@ -199,6 +200,8 @@ func register(s *State, c Command) error {
 		return refuse("%s is %s", c.Name, s.HostOf(c.Name))
 	case old != "" && s.Listed(old):
 		return refuse("%s is still counted on", old)
+	case s.Election != nil && s.Election.frozenAt(c.Host) != nil:
+		return refuse("%s is frozen for an election, as what it was", c.Host)
 	}
 	s.Members = slices.DeleteFunc(slices.Clone(s.Members), func(m Member) bool { return m.Host == c.Host })
 	s.Members = append(s.Members, Member{Host: c.Host, Name: c.Name})

@@ -48,6 +48,9 @@ func serving(t *testing.T) cluster.State {
 	)
 }
 
+// seenDead is what an operator says of the master of before who adopts another server.
+var seenDead = cluster.Record{Rule: "an operator says so", Evidence: []string{"a: PostgreSQL does not run"}}
+
 func frozenAt(host string, at cluster.LSN) cluster.Frozen {
 	return cluster.Frozen{Host: host, Member: host + "_1", Timeline: 1, Position: at}
 }
@@ -71,7 +74,7 @@ func TestFormAboveEveryRow(t *testing.T) {
 func TestAdoptMakesWhole(t *testing.T) {
 	s := script2(t, serving(t), cluster.Command{Kind: cluster.Isolate, Host: "b", Name: "b_1", Record: cluster.Record{Rule: "ahead"}})
 	s = script2(t, s, cluster.Command{Kind: cluster.Halt, Record: cluster.Record{Rule: "signed above"}})
-	adopt := cluster.Command{Kind: cluster.Adopt, Host: "b", Nonce: "n", System: 42, Rows: []cluster.Epoch{rowOfA}}
+	adopt := cluster.Command{Kind: cluster.Adopt, Host: "b", Nonce: "n", System: 42, Rows: []cluster.Epoch{rowOfA}, Record: seenDead}
 	if s = script2(t, s, adopt); s.QuarantineOf("b") != "" || s.Halted != "" || s.Master != "b" {
 		t.Errorf("got %+v", s)
 	}
@@ -85,6 +88,7 @@ func TestApplyRefuses(t *testing.T) {
 	base := serving(t)
 	electing := script2(t, base, cluster.Command{Kind: cluster.OpenVote, Host: "a"})
 	elected := script2(t, electing, cluster.Command{Kind: cluster.Elect, Host: "b", Nonce: "nb", Frozen: []cluster.Frozen{frozenAt("b", 120), frozenAt("c", 110)}})
+	electedByOld := script2(t, electing, cluster.Command{Kind: cluster.Elect, Host: "a", Nonce: "na", Frozen: []cluster.Frozen{frozenAt("a", 120)}})
 	rowOfB := []cluster.Epoch{rowOfA, {Epoch: 2, Master: "b", Nonce: "nb", Timeline: 2, Fork: 120}}
 	for _, tt := range []struct {
 		name  string
@@ -101,6 +105,8 @@ func TestApplyRefuses(t *testing.T) {
 		{"serves with a member that was frozen behind it", elected, cluster.Command{Kind: cluster.Serve, Host: "b", Config: config(3, nil, "c_1"), Rows: rowOfB}},
 		{"another than the elected serves", elected, cluster.Command{Kind: cluster.Serve, Host: "c", Config: config(3, nil), Rows: rowOfB}},
 		{"a new incarnation of a member that is counted on", base, cluster.Command{Kind: cluster.Register, Host: "b", Name: "b_2"}},
+		{"a new incarnation of a server that an election counts on", elected, cluster.Command{Kind: cluster.Register, Host: "b", Name: "b_2"}},
+		{"a new incarnation of a server that is frozen, a member of nothing", electedByOld, cluster.Command{Kind: cluster.Register, Host: "a", Name: "a_2"}},
 		{"a name of another host", base, cluster.Command{Kind: cluster.Register, Host: "b", Name: "d_2"}},
 		{"the master is its own standby", base, cluster.Command{Kind: cluster.Change, Config: config(3, base.Configs, "a_1")}},
 		{"a stranger joins", base, cluster.Command{Kind: cluster.Change, Config: config(3, base.Configs, "d_1")}},
@@ -109,6 +115,8 @@ func TestApplyRefuses(t *testing.T) {
 		{"opened twice", base, cluster.Command{Kind: cluster.Open}},
 		{"quarantined under an incarnation that it no longer has", base, cluster.Command{Kind: cluster.Isolate, Host: "b", Name: "b_0"}},
 		{"adopted anew without a system", cluster.State{}, cluster.Command{Kind: cluster.Adopt, Host: "b", Nonce: "n", Rows: []cluster.Epoch{rowOfA}}},
+		{"adopted without a word of the master of before", base, cluster.Command{Kind: cluster.Adopt, Host: "b", Nonce: "n", Rows: []cluster.Epoch{rowOfA}}},
+		{"adopted in an election without a word of the old master", electing, cluster.Command{Kind: cluster.Adopt, Host: "b", Nonce: "n", Rows: []cluster.Epoch{rowOfA}}},
 		{"the master quarantined", base, cluster.Command{Kind: cluster.Isolate, Host: "a"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -189,7 +197,7 @@ func TestAdopt(t *testing.T) {
 		t.Errorf("a vote while halted: %v", err)
 	}
 	for _, host := range []string{"a", "c"} {
-		got := script2(t, s, cluster.Command{Kind: cluster.Adopt, Host: host, Nonce: "n", Above: 7, Rows: []cluster.Epoch{rowOfA}})
+		got := script2(t, s, cluster.Command{Kind: cluster.Adopt, Host: host, Nonce: "n", Above: 7, Rows: []cluster.Epoch{rowOfA}, Record: seenDead})
 		if got.Epoch != 8 || got.Phase != cluster.Elected || got.Master != host || got.Halted != "" || len(got.Configs) != 0 {
 			t.Errorf("%+v", got)
 		}
@@ -241,5 +249,23 @@ func TestWhoHadClients(t *testing.T) {
 		if got := script2(t, tt.s, cluster.Command{Kind: cluster.OpenVote, Host: "b"}).Election.Before; !slices.Equal(got, tt.want) {
 			t.Errorf("after b, open %v: %v", tt.s.Opened, got)
 		}
+	}
+}
+
+// TestManyLeaveOneByOne: the list of configurations has room for every member that leaves before any of it is settled.
+func TestManyLeaveOneByOne(t *testing.T) {
+	s := serving(t)
+	var members []string
+	for _, host := range []string{"b", "c", "d", "e", "f", "g", "h", "i"} {
+		if host > "c" {
+			s = script2(t, s, cluster.Command{Kind: cluster.Register, Host: host, Name: host + "_1"})
+		}
+		members = append(members, host+"_1")
+	}
+	for ; len(members) > 0; members = members[1:] {
+		s = script2(t, s, cluster.Command{Kind: cluster.Change, Config: config(s.Gen+1, s.Configs, members...)})
+	}
+	if len(s.Configs) != 9 {
+		t.Errorf("%d configurations are in force", len(s.Configs))
 	}
 }

@@ -22,7 +22,7 @@ const (
 	PauseHA    CommandKind = "pause"       // an operator's wish
 	ResumeHA   CommandKind = "resume"      // its end
 	Halt       CommandKind = "halt"        // a signature above the quorum's epoch was seen
-	Adopt      CommandKind = "adopt"       // an operator takes that signature for the truth
+	Adopt      CommandKind = "adopt"       // an operator takes that signature for the truth; Record.Evidence says what was seen of the master of before
 	RaiseLevel CommandKind = "raise-level" // every member understands this feature level
 )
 

@@ -60,12 +60,12 @@ func TestNewRow(t *testing.T) {
 		fork     cluster.LSN
 	}{
 		{"the first one, however late", nil, 1, nil, 110},
-		{"the first one, on a timeline of later", nil, 3, history, 110},
+		{"the first one, on a timeline of later", nil, 3, history, 105},
 		{"after a promotion", []cluster.Epoch{first}, 2, history[:1], 100},
 		{"after two promotions, the first of which nobody signed", []cluster.Epoch{first}, 3, history, 100},
 		{"on the timeline of the last one: formed, or adopted", []cluster.Epoch{first}, 1, nil, 110},
 		{"after a row from the beginning of everything", []cluster.Epoch{old}, 2, history[:1], 100},
-		{"after a row that an upgrade has brought along", []cluster.Epoch{brought}, 3, history, 110},
+		{"after a row that an upgrade has brought along", []cluster.Epoch{brought}, 3, history, 105},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := cluster.NewRow(9, "b", "n", tt.timeline, tt.history, tt.rows, 110)

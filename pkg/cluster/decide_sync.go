@@ -32,7 +32,7 @@ func (d *decider) syncSet() {
 		members, joined = d.joiners(kept)
 	}
 	next := NewSyncConfig(d.s.Gen+1, members, d.p.Needed, d.s.Configs)
-	if next.Same(n) || len(d.s.Configs) >= maxConfigs && next.K > 0 {
+	if next.Same(n) || len(d.s.Configs) >= d.s.maxConfigs() && next.K > 0 {
 		return
 	}
 	c := Command{Kind: Change, Host: d.s.HostOf(left), Config: &next}
@@ -55,6 +55,8 @@ func (d *decider) leavers(n SyncConfig) (kept []string, left, why string) {
 		switch {
 		case d.s.QuarantineOf(host) != "":
 			reason = d.s.QuarantineOf(host)
+		case !slices.Contains(d.p.Servers, host):
+			reason = host + " is not in the inventory any more"
 		case stalled >= d.p.StandbyDownAfter:
 			reason = fmt.Sprintf("%s has flushed nothing for %s", member, short(stalled))
 		case d.joining(member) && stalled >= d.p.JoinDeadline:

@@ -150,11 +150,11 @@ func TestDiagnoseQuorum(t *testing.T) {
 			"the standby is down, and counted on",
 			func(s *cluster.Snapshot) {
 				down(&s.Servers[1])
-				s.Servers[0].SQL.Standbys = nil
+				s.Servers[0].SQL.Standbys, s.Servers[0].SQL.SyncNames = nil, "FIRST 1 (db2)"
 				judge(s, cluster.Judgement{Code: cluster.JudgedSyncBlocked, Host: "db2", Evidence: []string{"commits wait for db2_x"}}, cluster.Judgement{Code: cluster.JudgedStandbyDown, Host: "db2"})
 			},
 			[]string{"critical postgres-down db2", "warning failover-impossible -", "warning sync-blocked db2"},
-			[]string{"the standbys that could take over are missing: db2 does not run as a standby", "commits wait for it: commits wait for db2_x"},
+			[]string{"the standbys that could take over are missing: db2 does not run as a standby", "commits wait for it: commits wait for db2_x", "the executor takes it out of the sync set by itself"},
 		},
 		{
 			"paused", func(s *cluster.Snapshot) {

@@ -129,7 +129,7 @@ func (d *diagnosis) blocked() {
 	if m.SQL.SyncWaits > 0 {
 		waiting = ", " + sessions(m.SQL.SyncWaits) + " now"
 	}
-	d.critical(StandbyNotStreaming, m.Host, "bring the missing standby back, or have commits not wait for it: pgctl unsync HOST",
+	d.critical(StandbyNotStreaming, m.Host, "bring the missing standby back; "+d.unsync("HOST"),
 		"every commit waits%s: synchronous_standby_names is %s, and too few of these stream", waiting, m.SQL.SyncNames)
 }
 
@@ -162,9 +162,17 @@ func (d *diagnosis) whyNotStreaming() string {
 func (d *diagnosis) withWaiting(srv *Server, f Failure) *Failure {
 	if waiting := d.waitingFor(srv); waiting != "" {
 		f.Message += waiting
-		f.Hint = strings.TrimPrefix(f.Hint+"; if it stays away: pgctl unsync "+srv.Host, "; ")
+		f.Hint = strings.TrimPrefix(f.Hint+"; "+d.unsync(srv.Host), "; ")
 	}
 	return &f
+}
+
+// unsync is how commits stop waiting for a server that stays away.
+func (d *diagnosis) unsync(host string) string {
+	if d.HA == nodes.HAEnabled && d.regime != nil && d.regime.Decides() {
+		return "if it stays away, the executor takes it out of the sync set by itself"
+	}
+	return "if it stays away: pgctl unsync " + host
 }
 
 // waitingFor says that commits wait for this server, when it is a member of the sync set that the master lacks.

@@ -38,37 +38,55 @@ func HandNonce(word string) string { return handMark + word }
 func (e Epoch) ByHand() bool { return strings.HasPrefix(e.Nonce, handMark) }
 
 // NewRow is the signature of an epoch in its master's data, whoever writes it: rows are those that are there, position is where WAL ends just
-// before this one is written, t and h the timeline that it is written on. Its Fork is where the history left the timeline of the last row: there
-// may have been promotions between that nobody signed (one that crashed, one by hand), and whoever holds WAL from after the first of them has not
-// the same. Where it has left none since, or nothing was signed before, all that was written so far is as provable as it was, and Fork is position:
-// standbys that follow at that moment, and have not come so far, are not taken for strangers.
+// before this one is written, t and h the timeline that it is written on and how that came to be. Its Fork:
+//
+//   - Where the history left the timeline of the last row. There may have been promotions between that nobody signed (one that crashed, one by
+//     hand), and whoever holds WAL from after the first of them has not the same.
+//   - Where it has not left that, position: the row before proves all that was written so far, and standbys that follow at that moment, and
+//     have not come so far, are not taken for strangers. So too on timeline 1, which is opened once in a cluster's life.
+//   - Where nothing was signed before, the beginning of the timeline: who is on it at all is not proven.
 func NewRow(epoch int64, master, nonce string, t Timeline, h History, rows []Epoch, position LSN) Epoch {
-	e := Epoch{Epoch: epoch, Master: master, Nonce: nonce, Timeline: t, Fork: position}
+	e := Epoch{Epoch: epoch, Master: master, Nonce: nonce, Timeline: t}
+	var before Timeline
 	if n := len(rows); n > 0 {
-		if left, ok := h.LeftAt(rows[n-1].Timeline); ok {
-			e.Fork = left
-		}
+		before = rows[n-1].Timeline
 	}
+	e.Fork = h.forkAfter(before, t, position)
 	return e
 }
 
-// Wrote tells whether row i of the rows that a server has was written in the server's own history h, which ends on timeline t: Fork is where NewRow
-// has put it then. For a row on a timeline that was signed before, or the first one, that is no more than a position on that timeline.
-func (h History) Wrote(t Timeline, rows []Epoch, i int) bool {
-	e := &rows[i]
-	if i > 0 && rows[i-1].Timeline != e.Timeline {
-		if left, ok := h.LeftAt(rows[i-1].Timeline); ok {
-			return e.Fork == left && (e.Timeline == t || h.has(e.Timeline))
-		}
-	}
+// forkAfter is the Fork of a row on timeline t of this history, written at position, after a row on timeline before; 0 none.
+func (h History) forkAfter(before, t Timeline, position LSN) LSN {
 	var began LSN
 	for _, f := range h {
-		if f.Parent == e.Timeline {
-			return began <= e.Fork && e.Fork <= f.At
+		if f.Parent == t {
+			break
 		}
 		began = f.At
 	}
-	return e.Timeline == t && began <= e.Fork
+	left, ok := h.LeftAt(before)
+	switch {
+	case before == t || began == 0:
+		return max(began, position)
+	case ok:
+		return left
+	}
+	return began
+}
+
+// Wrote tells whether row i of the rows that a server has was written in the server's own history h, which ends on timeline t: Fork is where NewRow
+// has put it then. Of a row whose Fork is the position at which it was written it can only be said that it lies on the row's timeline.
+func (h History) Wrote(t Timeline, rows []Epoch, i int) bool {
+	e := &rows[i]
+	end, passed := h.LeftAt(e.Timeline)
+	if !passed {
+		end = endless
+	}
+	var before Timeline
+	if i > 0 {
+		before = rows[i-1].Timeline
+	}
+	return (passed || e.Timeline == t) && e.Fork <= end && e.Fork == h.forkAfter(before, e.Timeline, e.Fork)
 }
 
 // RowOf is the newest row that was written on timeline t, of this history.

@@ -93,7 +93,7 @@ type Stall struct {
 	For    time.Duration
 }
 
-// Canary is the last commit of the watcher that returned without a warning.
+// Canary is the last commit of the watcher that returned without a warning, while the walsenders were Genuine, looked at after it had returned.
 type Canary struct {
 	Age   time.Duration // since it was BEGUN
 	Names string        // in effect, as shown before it
@@ -145,6 +145,8 @@ type PoolFacts struct {
 type Heard struct {
 	*Report
 	At time.Duration
+	// Delay is how long it may have been under way before that: what lay in a socket is not news when it comes.
+	Delay time.Duration
 }
 
 // Sight is all that one watcher has heard, its own report too. Every watcher keeps all reports with their ages, so that a new executor
@@ -170,8 +172,10 @@ func (s *Sight) of(host string) (*Report, time.Duration) {
 
 // fresh is the report of a host if it is younger than limit; nil when not.
 func (s *Sight) fresh(host string, limit time.Duration) *Report {
-	if r, age := s.of(host); age <= limit {
-		return r
+	for i := range s.Heard {
+		if h := &s.Heard[i]; h.Host == host && s.Now-h.At+h.Delay <= limit {
+			return h.Report
+		}
 	}
 	return nil
 }

@@ -1,10 +1,21 @@
 package cluster
 
+import "slices"
+
 // mayServe: a master goes on while the quorum has confirmed it within the lease, counted from the sending of the request, or a canary
 // commit that was begun within the lease has returned without a warning under a configuration in force: then nobody was promoted
 // before it was begun, as a promotion needs members frozen without which it could not have returned (M10). No watcher is asked.
+// Names of a later generation than is known were a configuration in force when they were written, and are as good while they are in effect: none is
+// struck off before the master's own watcher has proven the next one.
 func mayServe(s *State, f *Facts, p *Policy) bool {
-	return f.Lease <= p.Lease || f.Canary.Age <= p.Lease && listedNames(s, f.Canary.Names)
+	later := f.Canary.Names == f.Names.Shown && newerNames(s, f.Canary.Names)
+	return f.Lease <= p.Lease || f.Canary.Age <= p.Lease && (later || f.top() <= s.Epoch && listedNames(s, f.Canary.Names))
+}
+
+// Genuine tells whether no walsender bears a member's name without coming from that member's host. A commit that returned while one did may have been
+// released by a stranger, whom no election freezes: as a canary it proves nothing.
+func Genuine(s *State, senders []Sender) bool {
+	return !slices.ContainsFunc(senders, func(x Sender) bool { return s.Listed(x.Name) && x.Host != s.HostOf(x.Name) })
 }
 
 // listedNames tells whether the names are those of a configuration in force.

@@ -53,9 +53,3 @@ func (h History) LeftAt(t Timeline) (LSN, bool) {
 	}
 	return 0, false
 }
-
-// has tells whether the timeline is one of the ancestors.
-func (h History) has(t Timeline) bool {
-	_, ok := h.LeftAt(t)
-	return ok
-}

@@ -6,16 +6,14 @@ import "fmt"
 // of it: each of them was seen to be right while a process still went by the old names.
 //
 //   - The postmaster has read the new names: a new session shows them.
-//   - Every walsender has: its sync_priority, which it alone writes, is the new one. Under ANY all priorities are 1, so every walsender
-//     must be younger than the new names.
+//   - Every walsender has: its sync_priority, which it alone writes, is the new one, 0 where nobody is waited for: else the next configuration
+//     could give it the priority that it has not given up. Under ANY all priorities are 1, so every walsender must be younger than the
+//     new names.
 //   - Where commits did not wait before, the checkpointer has, which alone tells backends to wait at all.
 //   - Up to PostgreSQL 10 every backend has: no statement is older than the new names. An idle one reads them before its next.
 func inForce(f *Facts, epoch int64, c SyncConfig, inForce []SyncConfig) string {
 	if f.Names.Shown != c.Names(epoch) {
 		return "a new session does not show the names"
-	}
-	if c.K == 0 {
-		return "" // weaker than all before it: whatever a process still waits for is waited for in vain
 	}
 	for i := range f.Senders {
 		w := &f.Senders[i]
@@ -25,6 +23,9 @@ func inForce(f *Facts, epoch int64, c SyncConfig, inForce []SyncConfig) string {
 		if c.Any || w.Priority != c.Priority(w.Name) {
 			return fmt.Sprintf("the walsender %d of %s goes by older names", w.PID, w.Name)
 		}
+	}
+	if c.K == 0 {
+		return "" // weaker than all before it: whatever a backend still waits for is waited for in vain
 	}
 	for _, o := range inForce {
 		if o.K == 0 && !f.Names.Waited {

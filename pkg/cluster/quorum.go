@@ -144,6 +144,21 @@ func (v *QuorumView) Decides() bool { return v.Leader != "" && v.enough(v.Heard)
 
 func (v *QuorumView) enough(voters []string) bool { return len(voters) > len(v.Voters)/2 }
 
+// PartOf is what a host is to the quorum, in a word.
+func (v *QuorumView) PartOf(host string) string {
+	switch {
+	case host == v.Leader:
+		return "executor"
+	case slices.Contains(v.Lost, host):
+		return "silent"
+	case slices.Contains(v.Voters, host):
+		return "votes"
+	case v.Spare != nil && *v.Spare == host:
+		return "spare"
+	}
+	return "none"
+}
+
 // without are the votes that are left when these hosts are lost too.
 func (v *QuorumView) without(lost func(host string) bool) []string {
 	return slices.DeleteFunc(slices.Clone(v.Heard), lost)

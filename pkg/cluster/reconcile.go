@@ -57,16 +57,8 @@ func (r Rules) Reconcile(s *State, f *Facts, v *Sight, p *Policy) []Action {
 	w := reconciler{Rules: r, s: s, f: f, v: v, p: p}
 	switch {
 	case p.Inactive || s.Phase == Unformed:
-	case s.Halted != "":
-		if f.Running && !f.Recovery && s.Master != f.Host && f.top() <= s.Epoch {
-			w.do(Action{Do: DoStop}, "whoever is master, it is not this one: it is signed with epoch %d", f.top())
-		}
-	case newerNames(s, f.Names.Shown): // this watcher has known more before: it must not take that back
-		if f.Running && !f.Recovery && min(f.Lease, f.Canary.Age) > p.Lease {
-			w.do(Action{Do: DoStop}, "no sign of the quorum for %s, and what is known of it went back", short(f.Lease))
-		}
-	case f.Upstream.FileEpoch > s.Epoch: // it has followed the master of a later epoch, and must not go back to this one's
-	case f.top() > s.Epoch: // signed above what is known: by a hand outside the quorum, which may well be right
+	case s.Halted != "" || w.outdated():
+		w.fence()
 	case s.Master == f.Host && s.Phase == Serving:
 		w.reign()
 	case s.Master == f.Host && s.Phase == Elected:
@@ -89,6 +81,31 @@ type reconciler struct {
 func (w *reconciler) do(a Action, format string, args ...any) {
 	a.Why = fmt.Sprintf(format, args...)
 	w.out = append(w.out, a)
+}
+
+// outdated tells whether the server shows that the quorum was further than what is known of it here, or that somebody went round it: names in effect
+// of a later generation, a service file for a later epoch, a row of one. This watcher must not take that back.
+func (w *reconciler) outdated() bool {
+	return newerNames(w.s, w.f.Names.Shown) || w.f.Upstream.FileEpoch > w.s.Epoch || w.f.top() > w.s.Epoch
+}
+
+// fence is all that is done while an operator has to say who is right, or what is known went back: nothing is started, promoted or pointed anywhere, but a
+// master that cannot show that nobody else is one has to stop. Who made it master tells whose word it needs:
+//
+//   - Its newest row is above the quorum's epoch and was written for an operator. It answers to the operator, who has gone round a quorum that was gone.
+//     No quorum has a lease for it, and a canary proves nothing, as no election would ask its standbys.
+//   - Else the quorum made it master, of the epoch that is known or of one that was forgotten here. Then it needs what every master of the quorum needs.
+func (w *reconciler) fence() {
+	f := w.f
+	switch top := f.top(); {
+	case !f.Running || f.Recovery, top > w.s.Epoch && f.Rows[len(f.Rows)-1].ByHand():
+	case w.s.Master != f.Host && !w.outdated():
+		w.do(Action{Do: DoStop}, "whoever is master, it is not this one: it is signed with epoch %d", top)
+	case w.newer() > max(w.s.Epoch, top):
+		w.do(Action{Do: DoStop}, "epoch %d is known to others", w.newer())
+	case !w.MayServe(w.s, f, w.p):
+		w.do(Action{Do: DoStop}, "no sign of the quorum for %s and no canary came back begun within %s", short(f.Lease), w.p.Lease)
+	}
 }
 
 // serveUnder is the duty of every server that is not the one elected: not to be a master, to acknowledge nothing, to be frozen while

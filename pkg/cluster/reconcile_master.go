@@ -6,6 +6,10 @@ func (w *reconciler) ascend() {
 	switch {
 	case !w.f.Running:
 		w.startReadOnly()
+	case base == 0 && (w.f.Upstream.File != "" || w.f.Upstream.Receiver != ""): // made master by hand, it still names whom it followed
+		w.do(Action{Do: DoFreeze, Base: w.s.Epoch - 1}, "it is master of epoch %d, and follows nobody when it is started", w.s.Epoch)
+	case base == 0 && !w.f.Recovery && w.unconfirmed():
+		w.do(Action{Do: DoStop}, "it may have clients, and the quorum has not confirmed it for %s", short(w.f.Lease))
 	case base == 0 && w.f.Recovery:
 		w.startMaster("it was master when the region was formed, or adopted")
 	case base == 0 || !w.f.Recovery:
@@ -23,6 +27,13 @@ func (w *reconciler) ascend() {
 	default:
 		w.do(Action{Do: DoPromote, Epoch: w.s.Epoch}, "elected for epoch %d", w.s.Epoch)
 	}
+}
+
+// unconfirmed: a master that was formed or adopted has clients and acknowledges before its epoch serves. The quorum has to confirm it from the
+// moment on at which it knows of that.
+func (w *reconciler) unconfirmed() bool {
+	r, _ := w.v.of(w.f.Host)
+	return w.f.Lease > w.p.Lease && r != nil && r.EpochAge > w.p.Lease
 }
 
 // sign writes the row of the epoch once it is promoted, and puts the gate back.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
 )
@@ -216,6 +217,32 @@ func TestSyncConfigNames(t *testing.T) {
 			if again.Priority(m) == o.Priority(m) {
 				t.Errorf("%s has priority %d under both %s and %s", m, o.Priority(m), again.Names(5), o.Names(5))
 			}
+		}
+	}
+}
+
+// TestEmptyIsProven: nobody is waited for any more when every walsender says so. Believed before, the empty configuration would be settled, and the next
+// one could give a member the very priority that its walsender still has from the names before.
+func TestEmptyIsProven(t *testing.T) {
+	old := cluster.NewSyncConfig(1, []string{"b_1"}, 0, nil)
+	empty := cluster.NewSyncConfig(2, nil, 0, []cluster.SyncConfig{old})
+	next := cluster.NewSyncConfig(3, []string{"b_1", "c_1"}, 0, []cluster.SyncConfig{empty})
+	if old.Priority("b_1") != next.Priority("b_1") {
+		t.Fatal("there is nothing to confuse")
+	}
+	f := &cluster.Facts{Names: cluster.NamesFacts{ShownFor: time.Second}}
+	for _, tt := range []struct {
+		name string
+		w    cluster.Sender
+		ok   bool
+	}{
+		{"it has the old priority", cluster.Sender{Name: "b_1", Priority: 2, For: time.Hour}, false},
+		{"it has read the new names", cluster.Sender{Name: "b_1", For: time.Hour}, true},
+		{"it is younger", cluster.Sender{Name: "b_1", Priority: 2}, true},
+	} {
+		f.Senders = []cluster.Sender{tt.w}
+		if missing := cluster.Sound().InForce(f, 1, empty, []cluster.SyncConfig{old, empty}); (missing == "") != tt.ok {
+			t.Errorf("%s: %q", tt.name, missing)
 		}
 	}
 }

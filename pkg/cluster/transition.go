@@ -141,10 +141,15 @@ func serve(s *State, c Command) error {
 }
 
 // adopt takes a server for the master, as an operator says: one that was made so outside the quorum, or one whose timeline an operator
-// has opened. The epoch goes above all that is known, and it is elected without a vote.
+// has opened. The epoch goes above all that is known, and it is elected without a vote: nobody is frozen, so a master of before that runs on may
+// acknowledge beside it for as long as its standbys follow it. Whoever proposes it has seen that there is none (docs/safety.md), and says what he
+// has seen in the record's evidence.
 func adopt(s *State, c Command) error {
 	if c.Host == "" || c.Nonce == "" || len(c.Rows) == 0 {
 		return refuse("what is adopted is a host, its signatures and a nonce for the epoch to come")
+	}
+	if old := s.lastMaster(); old != "" && old != c.Host && len(c.Record.Evidence) == 0 {
+		return refuse("nothing is said of what was seen of %s, the master of before", old)
 	}
 	if s.System == 0 { // a quorum that begins anew
 		if c.System == 0 {
@@ -158,4 +163,12 @@ func adopt(s *State, c Command) error {
 	s.Configs, s.Opened, s.Pools, s.Halted, s.Quiet = nil, false, nil, "", 0
 	s.Election = &Election{OldMaster: c.Host, Attempt: 1, Frozen: []Frozen{{Host: c.Host, Member: s.MemberOf(c.Host)}}}
 	return nil
+}
+
+// lastMaster is the master, or during an election the one of before; "" none was.
+func (s *State) lastMaster() string {
+	if s.Phase == Electing {
+		return s.Election.OldMaster
+	}
+	return s.Master
 }

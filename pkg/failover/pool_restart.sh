@@ -6,15 +6,18 @@ unit=$2 port=$3
 sleep 0.1 # whether pgpool started after its file changed is told by hundredths of a second (pool_started.sh)
 old=$(pgrep -o -x pgpool)
 if [ -d /run/systemd/system ]; then
-  systemctl stop --job-mode=ignore-dependencies "$unit"
+  systemctl stop --no-block --job-mode=ignore-dependencies "$unit"
 else
-  service "${unit%.service}" stop
+  service "${unit%.service}" stop &
 fi
 i=0
 while [ -n "$old" ] && [ -d "/proc/$old" ] && [ $i -lt 300 ]; do
+  # one that waits for a backend that is gone heeds no signal for as long as that takes; there is nothing in it to be lost
+  [ $i -lt 20 ] || pkill -KILL -x pgpool
   i=$((i + 1))
   sleep 0.1
 done
+if [ -d /run/systemd/system ]; then systemctl stop --job-mode=ignore-dependencies "$unit"; else wait; fi
 # pgpool_status is read at the start by position: a backend that was down under another name would stay down
 for dir in $4; do rm -f "$dir/pgpool_status"; done
 for dir in $5; do rm -f "$dir/.s.PGSQL.$port"; done

@@ -175,9 +175,9 @@ func (w *watcher) power(ctx context.Context, a cluster.Action) error {
 	case cluster.DoWriteRow:
 		return own.WriteRow(ctx, a.Epoch, a.Nonce)
 	case cluster.DoStop:
-		return own.Stop(ctx)
+		return w.stop(ctx, own.Stop)
 	case cluster.DoKill:
-		return own.Kill(ctx)
+		return w.stop(ctx, own.Kill)
 	case cluster.DoStartReadOnly:
 		w.server.started(sinceBoot())
 		return own.StartReadOnly(ctx)
@@ -192,6 +192,13 @@ func (w *watcher) power(ctx context.Context, a cluster.Action) error {
 		return w.renew(ctx, a)
 	}
 	return fmt.Errorf("nobody knows how to %q", a.Do)
+}
+
+// stop is noted before, as the watcher may end in the middle of it, and after, as it may have been seen to run meanwhile.
+func (w *watcher) stop(ctx context.Context, how func(context.Context) error) error {
+	w.server.stopping(sinceBoot())
+	defer func() { w.server.stopping(sinceBoot()) }()
+	return how(ctx)
 }
 
 // marker is on the disk while this server is frozen for an election.

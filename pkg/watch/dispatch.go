@@ -26,9 +26,30 @@ type dispatch struct {
 	Inactive  bool              `json:"inactive"`  // its server.yaml says so
 	Version   string            `json:"version"`
 	Status    string            `json:"status"`
-	Port      int               `json:"port,omitempty"`  // of its PostgreSQL
-	Slot      string            `json:"slot,omitempty"`  // that its standby uses on the master
+	Port      int               `json:"port,omitempty"` // of its PostgreSQL
+	Slot      string            `json:"slot,omitempty"` // that its standby uses on the master
+	came      time.Duration     // since boot
+	delay     time.Duration     // it may have been under way for so long by then
 	Login     postgres.ConnInfo `json:"login,omitempty"` // how a standby logs in on its master; it is told to servers only
+}
+
+// token is a moment on the clock of one watcher's life. It gives one with each answer, and a report brings the last one along that its host was
+// given: so it was made after that moment, however long it was under way.
+type token struct {
+	Life  string        `json:"life"`
+	Clock time.Duration `json:"clock"`
+}
+
+// envelope is a dispatch on its way to one host.
+type envelope struct {
+	Token    token           `json:"token"`
+	Dispatch json.RawMessage `json:"dispatch"`
+}
+
+// receipt is the answer to it.
+type receipt struct {
+	Token token `json:"token"`
+	Again bool  `json:"again"` // the token was of an earlier life, or none: it is to be sent once more
 }
 
 // The limits of what peers say to each other.
@@ -126,16 +147,26 @@ func (p *peers) tell(host string, d *dispatch) {
 }
 
 func (p *peers) carry(ctx context.Context, host string, l *link) {
+	var now token // the last that the host gave
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case text := <-l.box:
-			ctx, cancel := context.WithTimeout(ctx, sendLimit)
-			if err := p.ask(ctx, host, pathReport, json.RawMessage(text), nil); err != nil {
-				p.log.Debug("a report was not delivered", "to", host, "error", err)
+			for range 2 { // once more, where the host had to tell its clock first
+				ctx, cancel := context.WithTimeout(ctx, sendLimit)
+				var r receipt
+				err := p.ask(ctx, host, pathReport, envelope{now, text}, &r)
+				cancel()
+				if err != nil {
+					p.log.Debug("a report was not delivered", "to", host, "error", err)
+					break
+				}
+				now = r.Token
+				if !r.Again {
+					break
+				}
 			}
-			cancel()
 		}
 	}
 }
@@ -180,15 +211,25 @@ func (p *peers) ask(ctx context.Context, host, path string, question, answer any
 func (w *watcher) serve() error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+pathReport, w.fromPeer(func(host string, body []byte) (any, error) {
-		var d dispatch
-		if err := json.Unmarshal(body, &d); err != nil || d.Report == nil || d.Report.Host != host {
+		var e envelope
+		d := dispatch{came: sinceBoot()}
+		given := receipt{Token: token{w.mark, d.came}}
+		if err := json.Unmarshal(body, &e); err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(e.Dispatch, &d); err != nil || d.Report == nil || d.Report.Host != host {
 			return nil, fmt.Errorf("no report of %s", host)
 		}
+		if e.Token.Life != w.mark {
+			given.Again = true
+			return given, nil
+		}
+		d.delay = max(0, d.came-e.Token.Clock)
 		select {
 		case w.arrived <- &d:
 		default: // the loop is behind: the next one is younger
 		}
-		return nil, nil
+		return given, nil
 	}))
 	mux.HandleFunc("POST "+pathLease, w.fromPeer(func(host string, body []byte) (any, error) {
 		var q leaseRequest

@@ -36,8 +36,18 @@ type memory struct {
 	Postmaster  string          `json:"postmaster"` // of the postmaster that answered last
 	Recovery    bool            `json:"recovery"`   // what it was
 	Rows        []cluster.Epoch `json:"rows"`       // what it showed
-	Starts      int             `json:"starts"`     // in a row without a lasting success
+	Receiver    receiver        `json:"receiver"`   // the last one of which it is known by what it connected
+	StoppedAt   time.Duration   `json:"stopped_at"`
+	Stopped     bool            `json:"stopped"` // the watcher has stopped it since it ran last
+	Starts      int             `json:"starts"`  // in a row without a lasting success
 	StartedAt   time.Duration   `json:"started_at"`
+}
+
+// receiver is a WAL receiver and what it connected by.
+type receiver struct {
+	PID  int    `json:"pid"`
+	Host string `json:"host"`
+	Name string `json:"name"`
 }
 
 func freshMemory(now time.Duration, wall time.Time) memory {

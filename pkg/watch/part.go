@@ -104,9 +104,12 @@ func (w *watcher) policy() *cluster.Policy {
 	if voters, spare := w.quorum.voters(); len(voters) > 0 {
 		p.Voters, p.Spare = voters, spare
 	}
-	p.RetryInterval = freezeFor
+	p.RetryInterval, p.Fresh = freezeFor, freshFor
 	return &p
 }
+
+// freshFor is three heartbeats, and the one that a report may be older than when it came: it says what its hearer's clock was a heartbeat before.
+const freshFor = 4 * round
 
 // freezeFor is how long no process of a receiver is seen after the service file names nobody: one that is begun later reads that file, so
 // there is nothing to wait for but a second look.
@@ -175,11 +178,11 @@ func (w *watcher) report(now time.Duration) {
 
 // hear takes another host's report. One that is older than what was heard of that host is dropped, but for a host whose clock was put back.
 func (w *watcher) hear(ctx context.Context, d *dispatch) {
-	now := sinceBoot()
+	now := d.came
 	if before, known := w.heard[d.Report.Host]; known && before.Seq >= d.Report.Seq && now-before.At < 3*round {
 		return
 	}
-	w.heard[d.Report.Host], w.letters[d.Report.Host] = cluster.Heard{Report: d.Report, At: now}, d
+	w.heard[d.Report.Host], w.letters[d.Report.Host] = cluster.Heard{Report: d.Report, At: now, Delay: d.delay}, d
 	w.directory.setPort(d.Report.Host, d.Port)
 	if w.directory.setLogin(d.Login) {
 		w.tell("login", problem(w.keepLogin(d.Login)))
@@ -188,7 +191,7 @@ func (w *watcher) hear(ctx context.Context, d *dispatch) {
 		go w.fetchState(ctx, d.Report.Host)
 	}
 	if w.quorum.leads() && !w.settled() {
-		w.decide(ctx, w.state(), now)
+		w.decide(ctx, w.state(), sinceBoot())
 	}
 }
 

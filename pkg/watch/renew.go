@@ -36,7 +36,7 @@ func (w *watcher) renew(ctx context.Context, a cluster.Action) error {
 		return fmt.Errorf("%s is no master", a.Host)
 	}
 	own := w.server.own
-	if err := own.Stop(ctx); err != nil {
+	if err := w.stop(ctx, own.Stop); err != nil {
 		return err
 	}
 	if err := w.freeze(ctx, state.Epoch-1); err != nil {

@@ -201,6 +201,8 @@ func serverStatus(host string, settings postgres.Settings, seen postgres.OwnSigh
 	switch {
 	case err != nil && !silent(err):
 		return postgres.Explain(host, settings, err, lookLimit).Message
+	case seen.PID == 0 && !f.Running && seen.DataDir != "":
+		return "PostgreSQL does not run"
 	case f.Silent >= cluster.Never/8:
 		return "PostgreSQL has not answered yet"
 	case f.Silent > patience:

@@ -22,25 +22,28 @@ type server struct {
 	mu     sync.Mutex // of memory, which the commits write too
 	memory *memory
 
-	last    postgres.OwnSight
-	sql     *postgres.OwnSQL // the last that answered; nil none did
-	since   time.Duration    // it streams without a break
-	gone    time.Duration    // last that a receiver was seen, or the service file was another
-	file    postgres.Upstream
-	named   bool // shown is what a session showed
-	shown   string
-	shownAt time.Duration
-	shownBy int64 // checkpoints by then
-	waited  bool
-	proof   *cluster.Proof
-	flush   map[string]cluster.LSN // as master, by standby's host
-	flushAt map[string]time.Duration
-	ended   cluster.LSN // where the recovery of the postmaster of memory.Postmaster ended
-	canary  committer
-	write   committer
-	waits   committer // that looks for a commit that waits
-	nudged  bool      // it was made to ask its master again a moment ago
-	ending  bool      // sessions of an earlier watcher may be there still
+	last  postgres.OwnSight
+	sql   *postgres.OwnSQL // the last that answered; nil none did
+	since time.Duration    // it streams without a break
+	gone  time.Duration    // last that a receiver was seen, or the service file was another
+	file  postgres.Upstream
+
+	receiverPID  int // at the last look that was answered; 0 there was none
+	receiverFile postgres.Upstream
+	named        bool // shown is what a session showed
+	shown        string
+	shownAt      time.Duration
+	shownBy      int64 // checkpoints by then
+	waited       bool
+	proof        *cluster.Proof
+	flush        map[string]cluster.LSN // as master, by standby's host
+	flushAt      map[string]time.Duration
+	ended        cluster.LSN // where the recovery of the postmaster of memory.Postmaster ended
+	canary       committer
+	write        committer
+	waits        committer // that looks for a commit that waits
+	nudged       bool      // it was made to ask its master again a moment ago
+	ending       bool      // sessions of an earlier watcher may be there still
 }
 
 // committer makes one commit at a time.
@@ -69,8 +72,11 @@ func (s *server) facts(seen postgres.OwnSight, v view) *cluster.Facts {
 	defer s.mu.Unlock()
 	m := s.memory
 	s.last = seen
+	if seen.Running && v.asked > m.StoppedAt {
+		m.Stopped = false
+	}
 	f := &cluster.Facts{
-		Host: s.host, Name: seen.Member, System: seen.SystemID, Running: seen.Running, Stopped: !seen.Running && seen.CleanStop, Gate: seen.Gate,
+		Host: s.host, Name: seen.Member, System: seen.SystemID, Running: seen.Running, Stopped: !seen.Running && seen.CleanStop && !m.Stopped, Gate: seen.Gate,
 		Clients: !seen.HBAClosed, Archive: seen.Archive, FrozenFor: v.frozen, MasterFile: v.masterFile,
 	}
 	f.Upstream.File, f.Upstream.FileEpoch = seen.Service.Host, seen.Service.Epoch
@@ -171,7 +177,7 @@ func unsafe(settings map[string]string) string {
 
 func (s *server) receiver(f *cluster.Facts, q *postgres.OwnSQL, v view) {
 	up := &f.Upstream
-	if r := q.Receiver; r != nil {
+	if r := s.receives(q.Receiver); r != nil {
 		up.Receiver, up.Name, up.Streaming = "?", r.Name, r.Status == "streaming" // "?": one that has not connected yet
 		if r.SenderHost != "" {
 			up.Receiver = r.SenderHost
@@ -187,6 +193,32 @@ func (s *server) receiver(f *cluster.Facts, q *postgres.OwnSQL, v view) {
 	if q.Received != s.memory.Got {
 		s.memory.Got, s.memory.GotAt = q.Received, v.now
 	}
+}
+
+// receives completes what PostgreSQL says of the receiver. When a receiver goes on with a new timeline over the connection that it has, its
+// conninfo becomes what the configuration says, which is the name of the service and nothing else (tried on 10.23; source:
+// RequestXLogStreaming). What it connected by is then what was seen of that very process before, or, when it is new since the last look and the
+// service file was one and the same in both, what that file says.
+func (s *server) receives(r *postgres.OwnReceiver) *postgres.OwnReceiver {
+	m := s.memory
+	before, file := s.receiverPID, s.receiverFile
+	s.receiverPID, s.receiverFile = 0, s.last.Service
+	if r == nil {
+		return nil
+	}
+	s.receiverPID = r.PID
+	switch {
+	case r.SenderHost != "" && r.Name != "":
+		m.Receiver = receiver{r.PID, r.SenderHost, r.Name}
+	case m.Receiver.PID == r.PID:
+	case r.Status == "streaming" && r.PID != before && file == s.last.Service && file.Host != "":
+		m.Receiver = receiver{r.PID, file.Host, file.Name}
+	default:
+		return r
+	}
+	whole := *r
+	whole.SenderHost, whole.Name = m.Receiver.Host, m.Receiver.Name
+	return &whole
 }
 
 // names dates what a new session shows. The look began at v.asked, so an age that counts from its end is rather too small.
@@ -287,6 +319,13 @@ func (s *server) leased(epoch int64, sent time.Duration) {
 	if epoch != s.memory.LeaseEpoch || sent > s.memory.Lease {
 		s.memory.Lease, s.memory.LeaseEpoch = sent, epoch
 	}
+}
+
+// stopping notes that the watcher stops it: what pg_control says of the stop is nobody's wish then.
+func (s *server) stopping(now time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.memory.Stopped, s.memory.StoppedAt = true, now
 }
 
 // started notes that a start is tried.

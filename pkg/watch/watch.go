@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -74,6 +75,7 @@ type watcher struct {
 	config *config
 	told   map[string]string // what the log was told last, by subject
 	born   time.Duration
+	mark   string // of this life of the watcher
 
 	memory    memory
 	directory *directory
@@ -132,7 +134,7 @@ func Run(ctx context.Context, o Options) error {
 func newWatcher(o Options) *watcher {
 	now := sinceBoot()
 	w := &watcher{
-		Options: o, name: o.Host, pid: os.Getpid(), config: &config{path: o.ServerYAML}, told: map[string]string{}, born: now,
+		Options: o, name: o.Host, pid: os.Getpid(), config: &config{path: o.ServerYAML}, told: map[string]string{}, born: now, mark: rand.Text(),
 		memory: readMemory(o.MemoryPath, now, o.Now()), directory: newDirectory(), heard: map[string]cluster.Heard{}, letters: map[string]*dispatch{},
 		working: map[lane]*work{}, tried: map[string]time.Duration{}, probes: newProbes(), soon: make(chan struct{}, 1), arrived: make(chan *dispatch, 64), looked: make(chan look, 1),
 		events: make(chan func(), 64), life: context.Background(),

@@ -1,0 +1,61 @@
+package cluster_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+)
+
+// TestFormedHasToBeConfirmed: a master that was formed or adopted has clients before its epoch serves, so it stops when the quorum is gone again.
+// It has the time of a lease for the first word, from the moment on at which it knows of its epoch.
+func TestFormedHasToBeConfirmed(t *testing.T) {
+	s := script(t, cluster.Command{Kind: cluster.Form, Host: "a", Name: "a_1", System: 42, Nonce: "na"})
+	_, reports, p := wellRegion(t)
+	r := reports["a"]
+	r.Epoch, r.Facts.Rows, r.Facts.Names.Shown = s.Epoch, nil, ""
+	for _, tt := range []struct {
+		lease, known time.Duration
+		want         cluster.Do
+	}{
+		{cluster.Never, p.Lease, cluster.DoWriteRow},
+		{cluster.Never, p.Lease + 1, cluster.DoStop},
+		{p.Lease, time.Hour, cluster.DoWriteRow},
+		{p.Lease + 1, time.Hour, cluster.DoStop},
+	} {
+		r.EpochAge, r.Facts.Lease = tt.known, tt.lease
+		acts := cluster.Reconcile(&s, r.Facts, &cluster.Sight{Heard: []cluster.Heard{{Report: r}}}, &p)
+		if len(acts) != 1 || acts[0].Do != tt.want {
+			t.Errorf("lease %s old, epoch known for %s: %+v, want %s", tt.lease, tt.known, acts, tt.want)
+		}
+	}
+}
+
+// TestAdoptedFollowsNobody: a server that was made master by hand may still name the one that it followed. Started read-only it would receive from
+// there, and never come to the end of its WAL.
+func TestAdoptedFollowsNobody(t *testing.T) {
+	s := script2(t, serving(t), cluster.Command{Kind: cluster.Adopt, Host: "b", Nonce: "n", Rows: []cluster.Epoch{rowOfA}, Record: seenDead})
+	_, reports, p := wellRegion(t)
+	f := reports["b"].Facts
+	for _, recovery := range []bool{false, true} {
+		f.Recovery = recovery
+		acts := cluster.Reconcile(&s, f, &cluster.Sight{Heard: []cluster.Heard{{Report: reports["b"]}}}, &p)
+		if len(acts) != 1 || acts[0].Do != cluster.DoFreeze || acts[0].Base != s.Epoch-1 {
+			t.Errorf("in recovery %v: %+v", recovery, acts)
+		}
+	}
+}
+
+// TestGenuine: what a stranger may have released proves nothing.
+func TestGenuine(t *testing.T) {
+	s := serving(t)
+	good := []cluster.Sender{{Name: "b_1", Host: "b"}, {Name: "c_1", Host: "c"}, {Name: "pgctl.clone.x", Host: ""}}
+	if !cluster.Genuine(&s, good) {
+		t.Error("members and a copy are taken for strangers")
+	}
+	for _, host := range []string{"", "c"} {
+		if cluster.Genuine(&s, append(good[1:], cluster.Sender{Name: "b_1", Host: host})) {
+			t.Errorf("b_1 from %q is taken for the member", host)
+		}
+	}
+}
