@@ -409,7 +409,11 @@ func TestOwnStart(t *testing.T) {
 			t.Errorf("read-only: %+v", s.SQL)
 		}
 		must(t, unix.Kill(r.Look(t.Context()).PID, unix.SIGSTOP))
-		must(t, r.Kill(within(t, time.Minute)))
+		must(t, r.Stop(within(t, time.Minute)))
+		if s := r.Look(t.Context()); s.Running || s.Orphans > 0 {
+			t.Errorf("stopped by a signal, and not killed: %+v", s)
+		}
+		must(t, r.Stop(within(t, time.Minute)))
 		// one that cannot start says why, and the gate is back
 		must(t, os.WriteFile(r.dir+"/postgresql.conf", []byte("shared_buffers = nonsense\n"), 0o600))
 		for name, start := range map[string]func() error{
