@@ -369,7 +369,15 @@ func TestOwnFreeze(t *testing.T) {
 func TestOwnStart(t *testing.T) {
 	onEach(t, func(t *testing.T, bin string) {
 		r := newServer(t, bin)
-		r.up()
+		must(t, r.StartReadOnly(within(t, time.Minute))) // of data that was shut down cleanly: there is nothing to replay
+		if s := eventually(t, r.Own, "the end", func(s OwnSight) bool { return s.SQL != nil && s.SQL.AtEnd }); s.SQL.Replayed == 0 || s.SQL.Timeline != 1 {
+			t.Errorf("after a clean stop: %+v", s.SQL)
+		}
+		must(t, r.StartMaster(within(t, time.Minute)))
+		eventually(t, r.Own, "a master", func(s OwnSight) bool { return s.SQL != nil && !s.SQL.Recovery })
+		must(t, r.OpenClients(within(t, time.Minute)))
+		must(t, r.SetNames(within(t, time.Minute), ""))
+		eventually(t, r.Own, "no names", func(s OwnSight) bool { return s.SQL != nil && s.SQL.Names == "" })
 		r.sql("CREATE ROLE app LOGIN")
 		must(t, r.PutGate(within(t, time.Minute)))
 		must(t, r.PutGate(within(t, time.Minute)))

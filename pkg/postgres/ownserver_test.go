@@ -129,7 +129,7 @@ func serverIn(t testing.TB, bin, host, dir string) *realServer {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	conf := fmt.Sprintf("port=%d\nlisten_addresses='127.0.0.1'\nunix_socket_directories='%s'\nwal_retrieve_retry_interval=1s\nhot_standby=on\nfsync=off\nautovacuum=off\nmax_wal_senders=5\n", port, dir)
+	conf := fmt.Sprintf("port=%d\nlisten_addresses='127.0.0.1'\nunix_socket_directories='%s'\nwal_retrieve_retry_interval=1s\nhot_standby=on\nfsync=off\nautovacuum=off\n", port, dir)
 	hba := "local all postgres peer\nlocal all pgctl peer\nlocal all all trust\nhost all all 127.0.0.1/32 trust\nhost replication all 127.0.0.1/32 trust\n"
 	for name, text := range map[string]string{"postgresql.conf": conf, "pg_hba.conf": hba} {
 		if err := os.WriteFile(dir+"/data/"+name, []byte(text), 0o600); err != nil {
