@@ -66,7 +66,7 @@ func (a *app) watch(ctx context.Context, serverYAML string) error {
 	pg := cfg.Postgres
 	return watch.Run(ctx, watch.Options{
 		Host: host, Local: pool.Host(host), ServerYAML: serverYAML,
-		RunDir: watch.RunDir, StateDir: watch.StateDir, MemoryPath: watch.MemoryPath, TLSDir: watch.TLSDir, ControlPath: watch.ControlPath, Listen: cfg.Watch.Listen,
+		RunDir: watch.RunDir, StateDir: watch.StateDir, MemoryPath: watch.MemoryPath, TLSDir: watch.TLSDir, ControlPath: watch.ControlPath, Listen: cfg.Watch.Listen, Notify: cfg.Watch.Notify,
 		Postgres:    postgres.Settings{DataDir: pg.DataDir, Port: pg.Port, OSUser: pg.OSUser, User: pg.User, DBName: pg.DBName, BinDir: pg.BinDir, Service: pg.Service},
 		Replication: cfg.Replication, PGPool: pgpool.Settings{Conf: cfg.Pgpool.Conf, Service: cfg.Pgpool.Service, User: cfg.Pgpool.User, DBName: cfg.Pgpool.DBName},
 		Version: version, Binary: binary, Settings: settings, Now: a.now,

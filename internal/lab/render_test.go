@@ -18,6 +18,9 @@ func TestServerYAML(t *testing.T) {
 			"    db2:\n      zone_id: 'zone1b'\n      pgpools: 'db1,db2'\n",
 		}, []string{"@"}},
 		{"failover on", Spec{HAOn: true}, []string{"pg_watcher:", "  inactive_failover: 0\n  # 1: 启用灾难恢复"}, nil},
+		{"timers", Spec{MasterByTS: true, Watcher: map[string]string{"standby_down_after": "3s", "down_after": "8s"}}, []string{
+			"  using_master_by_ts: 1\n  down_after: 8s\n  standby_down_after: 3s\n  pg_node_info:\n",
+		}, []string{"@"}},
 		{"three zones", Spec{Servers: 3}, []string{"    db3:\n      zone_id: 'zone1c'\n"}, []string{"globals"}},
 	}
 	for _, tt := range tests {

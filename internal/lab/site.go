@@ -4,8 +4,10 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -147,9 +149,12 @@ func nodesFile(names []string) string {
 // serverYAML is the configuration of the platform's services in one zone, of which
 // pg_watcher is one section.
 func serverYAML(s Spec, zone string) string {
-	inactive := "1"
+	inactive, byTS := "1", "0"
 	if s.HAOn {
 		inactive = "0"
+	}
+	if s.MasterByTS {
+		byTS = "1"
 	}
 	var globals, nodes strings.Builder
 	if arbiters := s.arbiters(); len(arbiters) > 0 {
@@ -160,10 +165,16 @@ func serverYAML(s Spec, zone string) string {
 			fmt.Fprintf(&nodes, "    %s:\n      zone_id: '%s'\n      pgpools: '%s'\n", h.name, h.zone, strings.Join(s.pools(), ","))
 		}
 	}
+	var more strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(s.Watcher)) {
+		fmt.Fprintf(&more, "  %s: %s\n", key, s.Watcher[key])
+	}
 	return strings.NewReplacer(
 		"@ZONE@", zone,
 		"@GLOBALS@\n", globals.String(),
 		"@INACTIVE@", inactive,
+		"@BYTS@", byTS,
+		"@MORE@\n", more.String(),
 		"@NODES@\n", nodes.String(),
 	).Replace(serverYAMLTemplate)
 }

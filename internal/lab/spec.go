@@ -44,6 +44,11 @@ type Spec struct {
 	NoSystemd []string
 	// HAOn writes inactive_failover: 0 into every server.yaml (1 otherwise).
 	HAOn bool
+	// MasterByTS writes using_master_by_ts: 1 (0 otherwise).
+	MasterByTS bool
+	// Watcher holds more keys for section pg_watcher of every server.yaml, for
+	// instance down_after: 12s. Everything not set here is at pgctl's default.
+	Watcher map[string]string
 	// Binary is the pgctl of this machine that firstbox gets as
 	// /usr/local/bin/pgctl; none when empty.
 	Binary string

@@ -68,6 +68,9 @@ func (w *world) performPower(i int, a cluster.Action) {
 		h.w.starts, h.w.triedAt = h.w.starts+1, h.clock
 		if !p.up && w.now >= p.hung {
 			p.gate, p.conf, p.broken, h.rogue = true, w.parsed(cluster.ClosedNames), false, false
+			if !p.recovery { // it was a master: whom it followed before, it may not be a copy of
+				p.service, h.serviceEpoch = -1, 0
+			}
 			w.start(h)
 		}
 	case cluster.DoStartMaster:
@@ -122,8 +125,8 @@ func (w *world) promote(h *host) {
 	if !p.works(w.now) || !p.recovery || p.replayOff && w.version10 {
 		return
 	}
-	p.catchUp(w)
 	p.receiver, p.streaming = -1, false
+	p.catchUp(w)
 	p.forks = append(p.forks[:len(p.forks):len(p.forks)], fork{timeline: p.timeline() + 1, at: len(p.wal)})
 	p.recovery, p.gate, p.saved = false, false, false
 	p.append(switchRec | rec(w.rng.n(1<<20)))
@@ -134,6 +137,7 @@ func (w *world) promote(h *host) {
 // sign writes the row of an epoch, without waiting for anybody.
 func (w *world) sign(h *host, epoch int64, nonce string) {
 	p := h.pg
+	w.writeLong(h, p.long.left)
 	var history cluster.History
 	for k := 1; k < len(p.forks); k++ {
 		history = append(history, cluster.Fork{Parent: cluster.Timeline(p.forks[k-1].timeline), At: cluster.LSN(p.forks[k].at)})

@@ -40,7 +40,7 @@ func (w *world) facts(i int) *cluster.Facts {
 func (x *watcher) ages(f *cluster.Facts, h *host, now time.Duration) {
 	f.WriteAge = min(h.clock-x.write, now-h.pg.startedAt)
 	f.Lease, f.Canary = cluster.Never, cluster.Canary{Age: h.clock - x.canary, Names: x.canaryText}
-	if x.leaseEpoch == x.epoch {
+	if x.leaseEpoch == x.epoch && x.leaseGen <= x.state.Gen {
 		f.Lease = h.clock - x.lease
 	}
 }
@@ -61,7 +61,7 @@ func (w *world) asked(i int, f *cluster.Facts) {
 	}
 	f.Recovery, f.Timeline, f.Rows, f.Clients = p.recovery, cluster.Timeline(p.timeline()), p.rows, p.openHBA
 	f.Received, f.Replayed = cluster.LSN(p.received), cluster.LSN(p.replay)
-	f.AtEnd = p.receiver < 0 && p.replay == len(p.wal)
+	f.AtEnd = p.receiver < 0 && p.replay == p.whole()
 	f.Paused = p.replayOff
 	f.Recovered = cluster.LSN(p.recover)
 	w.upstream(i, f)
@@ -75,9 +75,9 @@ func (w *world) asked(i int, f *cluster.Facts) {
 	}
 	f.Senders = w.senders(p)
 	w.stalls(i, f)
-	f.Current = cluster.LSN(len(p.wal)) // last
+	f.Current = cluster.LSN(len(p.wal) + p.long.left) // last
 	x.sight = cluster.Sight{Now: h.clock, Since: x.born, Heard: x.heard}
-	f.Ahead = cluster.AheadOf(f, &x.sight)
+	f.Ahead = cluster.AheadOf(f, w.m.sightOf(&x.sight))
 }
 
 // senders are the walsenders as pg_stat_replication shows them.

@@ -37,6 +37,8 @@ const (
 	PromoteByMessage
 	TimersRestart
 	HaltedIsNotFenced
+	HalfRecordCounts
+	AheadByReceived
 	Mutants
 )
 
@@ -47,7 +49,7 @@ var mutantNames = [Mutants]string{
 	"no barrier", "the failsafe asks the sync set", "the failsafe holds at a start", "the lease counts from receipt", "a keepalive is life",
 	"a frozen member is thawed without an epoch", "an old voter's disk is accepted", "the gate is opened by one member", "a crash restart passes the gate",
 	"promotion by message", "timers restart with the executor",
-	"a halted master is not fenced",
+	"a halted master is not fenced", "half a record counts", "ahead by what was received",
 }
 
 // String is the mistake in words.
@@ -112,6 +114,12 @@ func (m Mutant) moreRules(r *cluster.Rules) {
 		}
 		r.MayStart = func(s *cluster.State, f *cluster.Facts, p *cluster.Policy) bool {
 			return f.Lease <= p.Lease || len(s.Configs) == 1 && s.Configs[0].K == 0
+		}
+	case HalfRecordCounts:
+		sound := r.Final
+		r.Final = func(f *cluster.Facts) (cluster.LSN, bool) {
+			at, ok := sound(f)
+			return max(at, f.Received), ok
 		}
 	case KeepaliveIsLife:
 		r.Quiet = keepaliveIsLife
@@ -217,4 +225,22 @@ func (w *world) misrule(i int) {
 	case w.m == PromoteByMessage && c.Kind == cluster.Elect:
 		w.send(message{to: w.index(c.Host), from: i, promote: true})
 	}
+}
+
+// sightOf is what a master compares itself with: a mutant takes what was received for what was replayed.
+func (m Mutant) sightOf(v *cluster.Sight) *cluster.Sight {
+	if m != AheadByReceived {
+		return v
+	}
+	all := cluster.Sight{Now: v.Now, Since: v.Since}
+	for _, h := range v.Heard {
+		if h.Facts != nil {
+			r, f := *h.Report, *h.Facts
+			f.Replayed = max(f.Replayed, f.Received)
+			r.Facts = &f
+			h.Report = &r
+		}
+		all.Heard = append(all.Heard, h)
+	}
+	return &all
 }

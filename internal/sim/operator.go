@@ -43,7 +43,7 @@ func (w *world) adopt(i int) {
 		old = w.index(s.Election.OldMaster)
 	}
 	if h := &w.hosts[best]; w.healed != 0 && !h.pg.up {
-		h.pg.gate = true
+		h.pg.gate, h.pg.service, h.serviceEpoch = true, -1, 0
 		w.start(h)
 	}
 	if old >= 0 && old != best {

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
@@ -191,6 +192,8 @@ func (o *oracle) decided(w *world, e *entry) {
 		if m := &w.hosts[w.index(s.Master)]; m.rogue { // promoted by a hand that was right
 			m.rogue, m.wasOpen = false, false
 		}
+	case e.cmd.Kind == cluster.Isolate:
+		w.isolated(s, e.cmd)
 	case e.cmd.Kind == cluster.Settle:
 		w.settled(s.Configs[0])
 	}
@@ -240,4 +243,20 @@ func (w *world) healthy() string {
 		return fmt.Sprintf("configurations %s", configs(s))
 	}
 	return ""
+}
+
+// isolated: a copy of the master that can be proven to be one is not thrown away.
+func (w *world) isolated(s *cluster.State, c *cluster.Command) {
+	h := &w.hosts[w.index(c.Host)]
+	p, m := h.pg, w.hosts[w.index(s.Master)].pg
+	if h.incarnation != c.Name { // it was renewed since
+		return
+	}
+	if strings.HasPrefix(c.Record.Rule, "it runs as a master") || len(p.data) > len(m.data) {
+		return
+	}
+	f := &cluster.Facts{Timeline: cluster.Timeline(p.timeline()), Rows: p.rows}
+	if slices.Equal(p.data, m.data[:len(p.data)]) && cluster.Foreign(f, s.Rows, cluster.LSN(len(p.data))) == "" {
+		w.violate("%s is quarantined, and it is a copy: %s", c.Host, c.Record.Rule)
+	}
 }

@@ -10,13 +10,14 @@ import (
 // segment is how many records a WAL segment has.
 const segment = 16
 
-// rec is one WAL record: what kind it is, and which.
+// rec is one place in the WAL: what kind of record it ends, and which. A long record has places before its last one that are part of it only.
 type rec uint32
 
 const (
 	commitRec rec = 0       // a commit, by its number
 	rowRec    rec = 1 << 30 // a signature, by its number in world.rows
 	switchRec rec = 2 << 30 // the beginning of a timeline
+	partRec   rec = 3 << 30 // of a record that ends further on, or nowhere
 	kindMask  rec = 3 << 30
 )
 
@@ -53,6 +54,7 @@ type pg struct {
 	released  int
 	senders   []*sender
 	waiters   []waiter
+	long      long
 	pid       int
 
 	receiver   int // host; -1 none
@@ -101,6 +103,24 @@ type waiter struct {
 
 const canaryClient = -1
 
+// long is a commit whose record is being written: nothing else is, before it is whole. A server that dies has the beginning of it.
+type long struct {
+	left int // places still to be written; 0 there is none
+	who  int
+	own  *names
+}
+
+// wholeUpTo is where the last record ends that is whole within the first n places of the WAL.
+func (p *pg) wholeUpTo(n int) int {
+	for n > 0 && p.wal[n-1]&kindMask == partRec {
+		n--
+	}
+	return n
+}
+
+// whole is where the last whole record ends: there replay waits for more, and a promotion begins a timeline.
+func (p *pg) whole() int { return p.wholeUpTo(len(p.wal)) }
+
 func (p *pg) timeline() int { return p.forks[len(p.forks)-1].timeline }
 
 // works tells whether its processes do anything.
@@ -129,7 +149,8 @@ func (w *world) start(h *host) {
 	p.ckptDue, p.stuckCkpt, p.sigstop, p.replayStop, p.replayOff = never, 0, 0, 0, false
 	p.received = len(p.wal) / segment * segment
 	p.receiver, p.recvRetry, p.released, p.old = -1, w.now, 0, nil
-	p.replay = min(len(p.data), p.received)
+	p.data = p.data[:min(len(p.data), p.whole())]
+	p.replay = p.wholeUpTo(min(len(p.data), p.received))
 	if !p.recovery {
 		p.catchUp(w)
 		p.replay, p.recover = len(p.data), len(p.wal)
@@ -137,8 +158,9 @@ func (w *world) start(h *host) {
 	w.shown(h)
 }
 
-// catchUp applies all of the local WAL.
+// catchUp applies all of the local WAL. What comes next is written over the half of a record.
 func (p *pg) catchUp(w *world) {
+	p.wal = p.wal[:p.whole()]
 	for len(p.data) < len(p.wal) {
 		p.apply(w)
 	}
@@ -155,7 +177,7 @@ func (p *pg) apply(w *world) {
 
 // stop ends every process. Who waited has no answer, and will find the row there.
 func (p *pg) stop() {
-	p.up, p.senders, p.waiters, p.receiver, p.streaming = false, nil, nil, -1, false
+	p.up, p.senders, p.waiters, p.receiver, p.streaming, p.long = false, nil, nil, -1, false, long{}
 }
 
 // end is what comes of a SIGKILL, and of a start that was no success.
@@ -221,12 +243,16 @@ func (w *world) tickPG(h *host) {
 		}
 	}
 	if p.recovery && w.now >= p.replayStop && !p.replayOff {
-		for n := 8 + w.rng.n(60); n > 0 && p.replay < len(p.wal); n-- {
+		end := p.whole()
+		for n := 8 + w.rng.n(60); p.replay < end && (n > 0 || p.wholeUpTo(p.replay) < p.replay); n-- {
 			if p.replay == len(p.data) {
 				p.apply(w)
 			}
 			p.replay++
 		}
+	}
+	if p.long.left > 0 && p.writes(w.now) {
+		w.writeLong(h, 1+w.rng.n(4))
 	}
 	if p.old != nil && w.now >= p.oldEnds {
 		w.commit(h, oldClient, p.old)
@@ -234,12 +260,38 @@ func (w *world) tickPG(h *host) {
 	}
 }
 
-// commit writes a commit and waits as PostgreSQL would. own is the names that the backend has read, looked at up to version 10 only.
+// commit writes a commit and waits as PostgreSQL would. own is the names that the backend has read, looked at up to version 10 only. Some are
+// long: the first places are on disk, and may be sent, before the last one.
 func (w *world) commit(h *host, who int, own *names) {
 	p := h.pg
-	if !p.writes(w.now) {
+	if !p.writes(w.now) || p.long.left > 0 {
 		return
 	}
+	if who >= 0 && w.rng.one(8) {
+		p.long = long{left: 2 + w.rng.n(12), who: who, own: own}
+		w.writeLong(h, 1)
+		return
+	}
+	w.committing(h, who, own)
+}
+
+// writeLong writes some places more of the long record, at last the one that makes it whole.
+func (w *world) writeLong(h *host, places int) {
+	p := h.pg
+	for ; p.long.left > 1 && places > 0; places-- {
+		p.append(partRec)
+		p.long.left--
+	}
+	if p.long.left == 1 && places > 0 {
+		l := p.long
+		p.long = long{}
+		w.committing(h, l.who, l.own)
+	}
+}
+
+// committing is the end of a commit's record, and the wait.
+func (w *world) committing(h *host, who int, own *names) {
+	p := h.pg
 	w.lastID++
 	id := rec(w.lastID)
 	p.append(id)

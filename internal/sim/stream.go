@@ -91,7 +91,11 @@ func (p *pg) senderOf(host, pid int) *sender {
 func (w *world) connect(i int) {
 	h := &w.hosts[i]
 	p := h.pg
-	if p.service < 0 || w.now < p.recvRetry || p.replay < len(p.data) || len(p.data) < len(p.wal) && w.now < p.replayStop {
+	if p.service < 0 || w.now < p.recvRetry || p.replay < len(p.data) {
+		return
+	}
+	whole := p.whole()
+	if len(p.data) < whole && w.now < p.replayStop {
 		return
 	}
 	p.recvRetry = w.now + retryInterval
@@ -99,9 +103,10 @@ func (w *world) connect(i int) {
 	if p.service == i || !up.up || up.frozenTime() || !up.pg.works(w.now) || !w.reaches(i, p.service) || !w.reaches(p.service, i) {
 		return
 	}
-	if !up.pg.passes(p.timeline(), len(p.wal)) {
+	if !up.pg.passes(p.timeline(), whole) {
 		return
 	}
+	p.wal = p.wal[:whole]
 	// from the start of the segment: what is there is overwritten, and once the numbers match nothing tells
 	for k := len(p.wal) / segment * segment; k < len(p.wal) && k < len(up.pg.wal); k++ {
 		p.wal[k] = up.pg.wal[k]

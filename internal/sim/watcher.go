@@ -49,6 +49,7 @@ type watcher struct {
 
 	lease      time.Duration
 	leaseEpoch int64
+	leaseGen   int64
 	canary     time.Duration
 	canaryText string
 	probing    time.Duration // when the canary that is under way was begun; longAgo none
@@ -87,7 +88,7 @@ func (x *watcher) begin(w *world, i int) {
 	*x = watcher{
 		runs: true, born: c, beat: c + w.rng.between(0, heartbeat), state: &cluster.State{}, heard: make([]cluster.Heard, 0, n),
 		life: old.life, ans: old.ans, got: old.got, seq: old.seq, booted: h.booted, flush: make([]int, n), flushAt: make([]time.Duration, n),
-		gotAt: old.gotAt, since: c, gone: c, lease: old.lease, leaseEpoch: old.leaseEpoch, canary: old.canary, canaryText: old.canaryText,
+		gotAt: old.gotAt, since: c, gone: c, lease: old.lease, leaseEpoch: old.leaseEpoch, leaseGen: old.leaseGen, canary: old.canary, canaryText: old.canaryText,
 		starts: old.starts, triedAt: old.triedAt, probing: longAgo, write: old.write, epochAt: c, phaseAt: c, shownAt: c,
 	}
 	for j := range x.flushAt {
@@ -314,7 +315,7 @@ func (w *world) deliver() {
 			if w.m == LeaseFromReceipt {
 				m.sent = h.clock
 			}
-			h.w.lease, h.w.leaseEpoch = max(h.w.lease, m.sent), m.epoch
+			h.w.lease, h.w.leaseEpoch, h.w.leaseGen = max(h.w.lease, m.sent), m.epoch, m.gen
 		}
 	}
 	w.mail[at] = w.mail[at][:0]

@@ -168,6 +168,7 @@ func settle(s *State, c Command) error {
 	}
 	n.From = c.From
 	s.Configs = []SyncConfig{n}
+	s.Former = slices.DeleteFunc(slices.Clone(s.Former), func(host string) bool { return n.Has(s.MemberOf(host)) }) // in sync under the name that it had
 	return nil
 }
 

@@ -55,6 +55,29 @@ func frozenAt(host string, at cluster.LSN) cluster.Frozen {
 	return cluster.Frozen{Host: host, Member: host + "_1", Timeline: 1, Position: at}
 }
 
+// toServing has another master follow.
+func toServing(t *testing.T, s cluster.State, host string, frozen ...cluster.Frozen) cluster.State {
+	s = script2(t, s, cluster.Command{Kind: cluster.OpenVote, Host: s.Master})
+	s = script2(t, s, cluster.Command{Kind: cluster.Elect, Host: host, Nonce: "n" + host, Frozen: frozen})
+	rows := append(slices.Clone(s.Rows), cluster.Epoch{Epoch: s.Epoch, Master: host, Nonce: "n" + host, Timeline: cluster.Timeline(s.Epoch), Fork: 120})
+	return script2(t, s, cluster.Command{Kind: cluster.Serve, Host: host, Rows: rows, Config: config(s.Gen+1, nil)})
+}
+
+// TestFormerRejoins: an old master that has all of the history goes on under its name, and is none of the former ones once it is in sync.
+func TestFormerRejoins(t *testing.T) {
+	s := toServing(t, serving(t), "b", frozenAt("b", 120), frozenAt("c", 120))
+	if !slices.Equal(s.Former, []string{"a"}) {
+		t.Fatalf("former are %v", s.Former)
+	}
+	s = script2(t, s, cluster.Command{Kind: cluster.Change, Config: config(s.Gen+1, s.Configs, "a_1", "c_1")})
+	if !slices.Equal(s.Former, []string{"a"}) {
+		t.Errorf("before it is in sync, former are %v", s.Former)
+	}
+	if s = script2(t, s, cluster.Command{Kind: cluster.Settle, From: 130}); len(s.Former) > 0 {
+		t.Errorf("in sync, former are %v", s.Former)
+	}
+}
+
 // TestFormAboveEveryRow: a region that was signed before it had a quorum begins above that, or its first row would be one that is there.
 func TestFormAboveEveryRow(t *testing.T) {
 	rows := []cluster.Epoch{{Epoch: 1, Master: "b", Nonce: "d", Timeline: 1}, {Epoch: 2, Master: "a", Nonce: "e", Timeline: 2, Fork: 90}}
@@ -225,19 +248,12 @@ func TestElectionIsNeverAbandoned(t *testing.T) {
 // TestWhoHadClients: the hand-over asks everybody back to the last master that is known to have had clients; an epoch that was given up before it
 // was open, or recorded to be, does not hide the one before it.
 func TestWhoHadClients(t *testing.T) {
-	rows := []cluster.Epoch{rowOfA, {Epoch: 2, Master: "b", Nonce: "nb", Timeline: 2, Fork: 120}}
-	toServing := func(s cluster.State, host string, frozen ...cluster.Frozen) cluster.State {
-		s = script2(t, s, cluster.Command{Kind: cluster.OpenVote, Host: s.Master})
-		s = script2(t, s, cluster.Command{Kind: cluster.Elect, Host: host, Nonce: "n" + host, Frozen: frozen})
-		rows = append(rows, cluster.Epoch{Epoch: s.Epoch, Master: host, Nonce: "n" + host, Timeline: cluster.Timeline(s.Epoch), Fork: 120})
-		return script2(t, s, cluster.Command{Kind: cluster.Serve, Host: host, Rows: rows, Config: config(s.Gen+1, nil)})
-	}
 	formed := script(t, cluster.Command{Kind: cluster.Form, Host: "a", Name: "a_1", System: 42, Nonce: "na"},
 		cluster.Command{Kind: cluster.Serve, Host: "a", Config: config(1, nil), Rows: []cluster.Epoch{rowOfA}})
 	if s := script2(t, formed, cluster.Command{Kind: cluster.OpenVote, Host: "a"}); len(s.Election.Before) != 0 {
 		t.Errorf("who was before a region that was never open is not known, got %v", s.Election.Before)
 	}
-	s := toServing(serving(t), "b", frozenAt("b", 120), frozenAt("c", 120))
+	s := toServing(t, serving(t), "b", frozenAt("b", 120), frozenAt("c", 120))
 	if !slices.Equal(s.Before, []string{"a"}) {
 		t.Errorf("after a: %v", s.Before)
 	}

@@ -31,15 +31,22 @@ func (d *decider) foreign(f *Facts) string {
 	case !f.Recovery && f.Silent == 0:
 		return "it runs as a master that nobody elected"
 	}
-	if at, ok := d.Final(f); ok {
+	if at, ok := d.Final(f); ok && !d.underWay(f) {
 		if why := d.Foreign(f, d.s.Rows, at); why != "" {
 			return why
 		}
 	}
-	if m := d.facts(d.s.Master); m != nil && m.signed(d.s) && slices.Contains(m.Ahead, f.Host) {
+	if m := d.facts(d.s.Master); m != nil && m.signed(d.s) && f.Name != "" && slices.Contains(m.Ahead, f.Name) {
 		return fmt.Sprintf("it is ahead of the master: %s against %s", f.Replayed, m.Current)
 	}
 	return ""
+}
+
+// underWay: it was proven to be a copy before it was pointed at this master, and has begun its timeline. A row that it lacks is on its way: its
+// walsender may be ended at just that moment.
+func (d *decider) underWay(f *Facts) bool {
+	up, n := &f.Upstream, len(d.s.Rows)
+	return up.File == d.s.Master && up.FileEpoch == d.s.Epoch && n > 0 && f.Timeline == d.s.Rows[n-1].Timeline
 }
 
 // registration takes in new servers, and those that were cloned, rewound or rejoined, under their new name.

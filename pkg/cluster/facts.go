@@ -37,12 +37,12 @@ type Facts struct {
 	Names      NamesFacts
 	Senders    []Sender
 	Stalls     []Stall
-	Ahead      []string // master: hosts that had said, before Current was read, that they are further (AheadOf)
+	Ahead      []string // master: data, by its member name, of which it was said before Current was read that it is further (AheadOf)
 	MasterFile string   // what /pitrix/run/pg_master says
 	Saved      bool     // a checkpoint was completed since the promotion
 
 	WriteAge time.Duration // since the watcher's own local write last succeeded, or PostgreSQL was started
-	Lease    time.Duration // since the request was SENT that the quorum's leader granted last, for this epoch
+	Lease    time.Duration // since the request was SENT that the quorum's leader granted last, for this epoch, and from no later generation than is known here now
 	Canary   Canary
 }
 
@@ -190,14 +190,15 @@ func (f *Facts) stalled(member string) time.Duration {
 	return 0
 }
 
-// AheadOf lists the servers whose reports, heard before f was gathered, say that they have replayed more than this master has: what its standby
-// has replayed it must have had before; what it has received may be half a record that nobody has. Only the master's own watcher can tell: anybody else may hold an older report of it than of the standby.
+// AheadOf lists the servers, by the member name of their data, whose reports, heard before f was gathered, say that they have replayed more than this
+// master has: what its standby has replayed it must have had before; what it has received may be half a record that nobody has. Only the
+// master's own watcher can tell: anybody else may hold an older report of it than of the standby. Data that was renewed since is not meant.
 func AheadOf(f *Facts, v *Sight) []string {
 	var all []string
 	for i := range v.Heard {
 		o := v.Heard[i].Facts
 		if o != nil && o.Host != f.Host && o.Running && o.Recovery && f.Running && !f.Recovery && o.Replayed > f.Current {
-			all = append(all, o.Host)
+			all = append(all, o.Name)
 		}
 	}
 	return all

@@ -23,7 +23,7 @@ const (
 	DoWriteRow      Do = "write-row"       // pgctl.epoch (NewRow; postgres.Server.WriteRow), with synchronous_commit = local: nobody acknowledges it
 	DoStop          Do = "stop"            // immediate; what is left after StopTime is killed
 	DoKill          Do = "kill"            // SIGKILL to all its processes
-	DoStartReadOnly Do = "start-read-only" // gate in place and names closed before
+	DoStartReadOnly Do = "start-read-only" // gate in place and names closed before; where it was a master when it stopped, the service file without a host too
 	DoStartMaster   Do = "start-master"    // authorised: stopped first if it runs, clients closed, gate away; and back once it has read its files
 	DoPutGate       Do = "put-gate"        // standby.signal beside a running master (M9)
 	DoCheckpoint    Do = "checkpoint"

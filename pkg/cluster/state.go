@@ -43,7 +43,7 @@ type State struct {
 	Before []string `json:"before,omitempty"` // masters that may have had clients when this epoch began (hadClients); none: not known, it was formed or adopted
 	// Quiet is for how long nobody can have confirmed an old master when this one was elected: that much of the hand-over is over already.
 	Quiet       time.Duration `json:"quiet,omitempty"`
-	Former      []string      `json:"former,omitempty"` // old masters that have not rejoined; they are Registered anew when they do
+	Former      []string      `json:"former,omitempty"` // old masters that have not rejoined: they are Registered anew when they do, or in sync as they were
 	Quarantined []Quarantine  `json:"quarantined,omitempty"`
 	Paused      *Pause        `json:"paused,omitempty"`
 	Halted      string        `json:"halted,omitempty"`  // why nothing is done by itself until an operator adopts; ""

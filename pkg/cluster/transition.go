@@ -158,7 +158,10 @@ func adopt(s *State, c Command) error {
 		s.Format, s.Feature, s.System = StateFormat, Features, c.System
 	}
 	s.Quarantined = slices.DeleteFunc(slices.Clone(s.Quarantined), func(q Quarantine) bool { return q.Host == c.Host })
-	top := max(s.Epoch, c.Above, c.Rows[len(c.Rows)-1].Epoch)
+	top := max(s.Epoch, c.Above)
+	for i := range c.Rows {
+		top = max(top, c.Rows[i].Epoch)
+	}
 	s.Epoch, s.Phase, s.Master, s.Nonce = top+1, Elected, c.Host, c.Nonce
 	s.Configs, s.Opened, s.Pools, s.Halted, s.Quiet = nil, false, nil, "", 0
 	s.Election = &Election{OldMaster: c.Host, Attempt: 1, Frozen: []Frozen{{Host: c.Host, Member: s.MemberOf(c.Host)}}}

@@ -131,6 +131,9 @@ func (w *watcher) finished(r result) {
 			log("does", attributes...)
 		}
 	}
+	if r.lane == laneServer {
+		w.acted = sinceBoot()
+	}
 	if r.last && w.working[r.lane] == r.work {
 		delete(w.working, r.lane)
 	}

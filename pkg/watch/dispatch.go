@@ -26,6 +26,7 @@ type dispatch struct {
 	Inactive  bool              `json:"inactive"`  // its server.yaml says so
 	Version   string            `json:"version"`
 	Status    string            `json:"status"`
+	Announced uint64            `json:"announced"`      // up to which index events of the region were told
 	Port      int               `json:"port,omitempty"` // of its PostgreSQL
 	Slot      string            `json:"slot,omitempty"` // that its standby uses on the master
 	came      time.Duration     // since boot

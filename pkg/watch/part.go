@@ -157,7 +157,7 @@ func (w *watcher) report(now time.Duration) {
 	}
 	d := &dispatch{
 		Report: r, Index: w.latest().Index, Inventory: inventoryHash(w.hosts), Inactive: w.config.watcher.InactiveFailover,
-		Version: w.Version, Status: monitorStatus(w),
+		Version: w.Version, Status: monitorStatus(w), Announced: w.news.announced,
 	}
 	if w.server != nil {
 		d.Port, d.Slot = w.server.last.Port, w.server.last.Slot
@@ -184,6 +184,7 @@ func (w *watcher) hear(ctx context.Context, d *dispatch) {
 	}
 	w.heard[d.Report.Host], w.letters[d.Report.Host] = cluster.Heard{Report: d.Report, At: now, Delay: d.delay}, d
 	w.directory.setPort(d.Report.Host, d.Port)
+	w.news.heard(d.Announced)
 	if w.directory.setLogin(d.Login) {
 		w.tell("login", problem(w.keepLogin(d.Login)))
 	}
@@ -258,13 +259,16 @@ func (w *watcher) grant(host string, q leaseRequest) (leaseGrant, error) {
 	return w.quorum.confirm(ctx, host, q.Epoch)
 }
 
-// reconcile does what this host's own server and pool need.
-func (w *watcher) reconcile(ctx context.Context, state *cluster.State, now time.Duration) {
+// reconcile does what this host's own server and pool need. A look that began before the last thing that was done had ended shows the server as it was
+// before, or half of it: it would be done again.
+func (w *watcher) reconcile(ctx context.Context, state *cluster.State, current bool, now time.Duration) {
 	p, sight := w.policy(), w.sight(now)
 	w.directory.resolve(p.Servers, now)
 	if w.server != nil {
 		w.prepare(ctx, state, p)
-		w.begin(ctx, w.allowed(state, cluster.Reconcile(state, w.facts, &sight, p)))
+		if current {
+			w.begin(ctx, w.allowed(state, cluster.Reconcile(state, w.facts, &sight, p)))
+		}
 		if !p.Inactive && !w.server.ending {
 			w.nudge(state)
 			w.server.commits(ctx, w.facts)
@@ -304,7 +308,7 @@ func (w *watcher) decide(ctx context.Context, state *cluster.State, now time.Dur
 		p.Inactive = p.Inactive || d.Inactive
 	}
 	w.decision = cluster.Decide(state, &sight, p, rand.Text()[:16])
-	w.tellDecision()
+	w.tellDecision(state)
 	if w.deciding {
 		return
 	}

@@ -136,6 +136,8 @@ func monitorStatus(w *watcher) string {
 		return c.path + " has no section pg_watcher"
 	case w.problem != "" && !c.watcher.InactiveFailover:
 		return "it takes no part in the quorum: " + w.problem
+	case w.teller.fault() != "":
+		return "events do not arrive (watch.notify): " + w.teller.fault()
 	case w.quorum.leads():
 		return statusActive
 	}

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -54,6 +55,7 @@ type Options struct {
 	TLSDir      string
 	ControlPath string // the socket for this host's operators
 	Listen      string // HOST:PORT of the watchers' port; "" every address, and the port of server.yaml
+	Notify      string // the program that is told of events; "" none
 	Postgres    postgres.Settings
 	Replication nodes.ReplicationConfig
 	PGPool      pgpool.Settings
@@ -91,6 +93,7 @@ type watcher struct {
 	heard    map[string]cluster.Heard
 	letters  map[string]*dispatch // the last one of each host
 	looking  time.Duration        // since when a look is under way; 0 none is
+	acted    time.Duration        // when the last action on the server ended
 	lookedAt time.Duration        // when the last one began
 	facts    *cluster.Facts
 	decision cluster.Decision
@@ -103,6 +106,8 @@ type watcher struct {
 	tried    map[string]time.Duration // when something was tried last, by what
 	probes   *probes
 	target   atomic.Pointer[failover.PoolTarget]
+	news     news
+	teller   *teller // nil: nobody is told
 
 	soon    chan struct{} // of one: something has happened
 	arrived chan *dispatch
@@ -115,6 +120,7 @@ type watcher struct {
 type look struct {
 	sight postgres.OwnSight
 	began time.Duration
+	late  bool // it does not come back: what is acted on is what was seen before
 }
 
 // Run watches until ctx ends. The status files stay, with the time of the last round.
@@ -126,9 +132,13 @@ func Run(ctx context.Context, o Options) error {
 	defer lock.Close()
 	w := newWatcher(o)
 	w.Log.Info("begins", "version", w.Version, "host", w.Host, "file", w.ServerYAML)
+	w.notifyOwn(EventStarted, "the watcher begins, version "+w.Version)
 	err = w.loop(ctx)
 	w.Log.Info("ends")
-	return errors.Join(err, w.close())
+	w.notifyOwn(EventStopped, cmp.Or(problem(err), "the watcher was told to end"))
+	err = errors.Join(err, w.close())
+	w.teller.close(tellEnd)
+	return err
 }
 
 func newWatcher(o Options) *watcher {
@@ -140,6 +150,9 @@ func newWatcher(o Options) *watcher {
 		events: make(chan func(), 64), life: context.Background(),
 	}
 	w.target.Store(&failover.PoolTarget{})
+	if o.Notify != "" {
+		w.teller = newTeller(o.Notify, tellLimit, o.Log)
+	}
 	return w
 }
 
@@ -195,7 +208,7 @@ func (w *watcher) tick(ctx context.Context) {
 	if w.looking != 0 && now-w.looking > lookLimit+round && w.server != nil { // not even the files answer
 		seen := w.server.last
 		seen.SQL, seen.SQLErr = nil, errors.New("a look at it does not come back")
-		w.round(ctx, look{seen, w.looking})
+		w.round(ctx, look{sight: seen, began: w.looking, late: true})
 		return
 	}
 	w.look(ctx)
@@ -219,7 +232,7 @@ func (w *watcher) look(ctx context.Context) {
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, lookLimit)
 		defer cancel()
-		w.looked <- look{own.Look(ctx), now}
+		w.looked <- look{sight: own.Look(ctx), began: now}
 	}()
 }
 
@@ -232,10 +245,11 @@ func (w *watcher) round(ctx context.Context, l look) {
 		w.facts = w.seen(l, state, now)
 		w.attend(l.sight.PID)
 	}
+	w.announce(now)
 	if w.quorum != nil {
 		w.report(now)
 		w.lease(ctx, state, now)
-		w.reconcile(ctx, state, now)
+		w.reconcile(ctx, state, l.late || l.began > w.acted, now)
 		w.decide(ctx, state, now)
 		w.hurry(state)
 	}
