@@ -5,4 +5,7 @@
 // under the server's operating system user and that joins its standard input and output to the server's socket. So peer
 // authentication is enough, no password exists anywhere, and no port has to be open; sshd needs no socket forwarding,
 // which OpenSSH on Ubuntu 14.04 lacks. Where the server does ask for a password, the operator's pgpass file is used.
+//
+// Own is the server of the very machine that the program runs on, for a watcher. It looks at files, processes and SQL, and acts on them, without a process
+// of its own: one thread becomes the operating system user for the moment in which it connects (dialAs). Only the service manager is a command.
 package postgres

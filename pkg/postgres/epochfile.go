@@ -50,22 +50,23 @@ func (s *Server) keepEpochs(ctx context.Context, dataDir string) error {
 	if err != nil {
 		return fmt.Errorf("%s: its system identifier is %q: %w", s.host.Name(), id, err)
 	}
-	return s.writeEpochs(ctx, dataDir, system, rows)
+	text, err := keptText(system, rows)
+	if err != nil {
+		return err
+	}
+	options := remote.WriteOptions{Mode: 0o600, Owner: s.owner()}
+	_, err = remote.WriteFile(ctx, s.host, path.Join(dataDir, epochFile), text, options)
+	return err
 }
 
-// writeEpochs writes rows that were read from the running server.
-func (s *Server) writeEpochs(ctx context.Context, dataDir string, system uint64, rows []cluster.Epoch) error {
+// keptText is the file for rows that were read from the running server.
+func keptText(system uint64, rows []cluster.Epoch) ([]byte, error) {
 	kept := epochsKept{SystemID: system, Rows: []keptEpoch{}}
 	for _, e := range rows[max(0, len(rows)-keptEpochs):] {
 		kept.Rows = append(kept.Rows, keptEpoch{e.Epoch, e.Master, e.Nonce, e.Timeline, e.Fork.String()})
 	}
 	text, err := json.Marshal(kept)
-	if err != nil {
-		return err
-	}
-	options := remote.WriteOptions{Mode: 0o600, Owner: s.owner()}
-	_, err = remote.WriteFile(ctx, s.host, path.Join(dataDir, epochFile), append(text, '\n'), options)
-	return err
+	return append(text, '\n'), err
 }
 
 // Signed says why the running server's timeline counts as not signed: it has no row of it, or its files do not keep that row. nil: it is signed.

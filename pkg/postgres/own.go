@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -38,6 +39,7 @@ type Own struct {
 	server   *Server
 	start    func(ctx context.Context, dataDir string) error // by the service manager
 	patience time.Duration                                   // how long the service manager may take until there is a process
+	name     string                                          // of its sessions
 	role     login                                           // of the watcher
 	service  string                                          // the service file, "" that of the operating system user
 
@@ -54,7 +56,7 @@ type Own struct {
 
 // OwnServer is the server of the machine that the program runs on, which host must be.
 func OwnServer(host remote.Host, s Settings) *Own {
-	o := &Own{host: host, settings: s, server: On(host, s), patience: 10 * time.Second, role: login{WatcherRole, WatcherRole}, opened: map[uint32]bool{}, left: map[uint32]bool{}}
+	o := &Own{name: fmt.Sprintf("%s.%d.%s", watchName, os.Getpid(), strings.ToLower(rand.Text()[:6])), host: host, settings: s, server: On(host, s), patience: 10 * time.Second, role: login{WatcherRole, WatcherRole}, opened: map[uint32]bool{}, left: map[uint32]bool{}}
 	o.start = o.server.Start
 	if s.User != "" || s.OSUser != "" {
 		o.instead = "pgctl.yaml sets postgres.user or postgres.os_user"
@@ -182,8 +184,8 @@ func (pm postmaster) dial(ctx context.Context, as login, family string) (net.Con
 	return dialAs(ctx, identity{uid, gid}, path.Join(pm.socketDir, ".s.PGSQL."+strconv.Itoa(pm.port)))
 }
 
-// Name is the application_name of the sessions of this watcher.
-func (o *Own) Name() string { return watchName + "." + strconv.Itoa(os.Getpid()) }
+// Name is the application_name of the sessions of this watcher, and of no other one's: in a container each may be process 1.
+func (o *Own) Name() string { return o.name }
 
 // retryRole is how long the refusal of the watcher's role counts: each try leaves a line in PostgreSQL's log.
 const retryRole = 30 * time.Second
@@ -255,7 +257,7 @@ func (o *Own) do(ctx context.Context, sql string, args ...string) ([][]string, e
 // an ALTER SYSTEM of one that was killed (M2). It returns when they are gone.
 func (o *Own) EndPredecessors(ctx context.Context) error {
 	const others = ` FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND (application_name LIKE 'pgctl.watch%' OR application_name LIKE 'pgctl.canary%')
-  AND backend_type = 'client backend' AND pid <> ALL ($1::int[]) AND application_name NOT LIKE $2::text || '%'`
+  AND backend_type = 'client backend' AND pid <> ALL ($1::int[]) AND application_name <> $2`
 	for {
 		rows, err := o.do(ctx, "SELECT pg_terminate_backend(pid), pid"+others, o.pids(), o.Name())
 		if err != nil || len(rows) == 0 {

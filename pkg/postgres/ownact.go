@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/pgctl/pgctl/pkg/remote"
 )
 
 // byService is the primary_conninfo of every server that a watcher keeps.
@@ -29,8 +27,9 @@ const watchComment = `# PostgreSQL starts read-only as long as this file is here
 // place is the server as an act finds it.
 type place struct {
 	postmaster
-	major int
-	runs  bool
+	major  int
+	runs   bool
+	reread bool // what its next start reads was just changed
 }
 
 func (o *Own) place() (place, error) {
@@ -47,11 +46,6 @@ func (o *Own) place() (place, error) {
 	}
 	pm, err := readPostmaster(dir)
 	return place{postmaster: pm, major: major, runs: pm.running()}, err
-}
-
-// put writes files of the data directory that are not as they shall be.
-func (o *Own) put(ctx context.Context, h place, files ...file) error {
-	return o.server.put(ctx, h.dataDir, func(int) []file { return files })
 }
 
 func (h place) auto(settings ...Setting) file {
@@ -84,7 +78,7 @@ func (o *Own) following(h place) ([]file, error) {
 // receiver gets a SIGTERM, for which PostgreSQL need not answer. A standby whose primary_conninfo names a host is made to go by the service file: by a reload from
 // 13 on, up to 12 by a restart, which is read-only. Whether it is frozen is for the looks after it to say.
 func (o *Own) Freeze(ctx context.Context) error {
-	wrote, err := o.writeService(ctx, nil, 0)
+	wrote, err := o.writeService(nil, 0)
 	if err != nil {
 		return err
 	}
@@ -130,21 +124,23 @@ func (o *Own) Follow(ctx context.Context, upstream ConnInfo, epoch int64) error 
 		return err
 	}
 	if !h.runs || isFile(signalFile(h.dataDir, h.major)) { // beside a running master the gate is for PutGate
-		if err := o.put(ctx, h, files...); err != nil {
+		changed, err := o.put(files...)
+		if err != nil {
 			return err
 		}
+		h.reread = h.reread || changed
 	}
 	if _, err := o.goByService(ctx, h); err != nil {
 		return err
 	}
-	if _, err := o.writeService(ctx, upstream, epoch); err != nil {
+	if _, err := o.writeService(upstream, epoch); err != nil {
 		return err
 	}
 	return o.reconnect(ctx)
 }
 
 // writeService writes the section of the service file, or takes it out; wrote tells whether that was a change.
-func (o *Own) writeService(ctx context.Context, upstream ConnInfo, epoch int64) (wrote bool, err error) {
+func (o *Own) writeService(upstream ConnInfo, epoch int64) (wrote bool, err error) {
 	name, err := o.servicePath()
 	if err != nil {
 		return false, err
@@ -162,8 +158,7 @@ func (o *Own) writeService(ctx context.Context, upstream ConnInfo, epoch int64) 
 	if bytes.Equal(old, data) {
 		return false, nil
 	}
-	_, err = remote.WriteFile(ctx, o.host, name, data, remote.WriteOptions{Mode: 0o600, Owner: o.server.owner()})
-	return true, err
+	return true, o.write(name, data, 0o600)
 }
 
 // withUpstream is a service file whose section leads to the upstream, and names the epoch for which it was written.
@@ -200,7 +195,7 @@ func (o *Own) goByService(ctx context.Context, h place) (changed bool, err error
 	if h.major < 12 {
 		return o.goByServiceUpTo11(ctx, h)
 	}
-	if err := o.put(ctx, h, h.auto(Setting{"primary_conninfo", new(byService)})); err != nil || !h.runs {
+	if _, err := o.put(h.auto(Setting{"primary_conninfo", new(byService)})); err != nil || !h.runs {
 		return false, err
 	}
 	shown, err := o.do(ctx, "SELECT current_setting('primary_conninfo'), current_setting('recovery_target_timeline'), pg_is_in_recovery()")
@@ -226,15 +221,9 @@ func (o *Own) goByServiceUpTo11(ctx context.Context, h place) (changed bool, err
 	if err != nil {
 		return false, err
 	}
-	written, err := o.server.has(ctx, h.dataDir, func(int) []file { return files })
-	if err != nil {
+	wrote, err := o.put(files...)
+	if err != nil || !h.runs || !wrote && !h.reread && !modified(name).After(h.started.Add(time.Second)) {
 		return false, err
-	}
-	if err := o.put(ctx, h, files...); err != nil || !h.runs {
-		return false, err
-	}
-	if written && !modified(name).After(h.started.Add(time.Second)) {
-		return false, nil
 	}
 	if shown, err := o.do(ctx, "SELECT pg_is_in_recovery()"); err != nil || shown[0][0] != "t" {
 		return false, err
@@ -352,7 +341,8 @@ func (o *Own) EnsureSettings(ctx context.Context, settings map[string]string) er
 	}
 	slices.SortFunc(differ, func(a, b Setting) int { return strings.Compare(a.Name, b.Name) })
 	if !h.runs {
-		return o.put(ctx, h, h.auto(differ...))
+		_, err := o.put(h.auto(differ...))
+		return err
 	}
 	s, err := o.act(ctx, nil)
 	if err != nil {
@@ -421,7 +411,7 @@ func (o *Own) Checkpoint(ctx context.Context) error {
 }
 
 // SetMember gives the data the name under which it counts. Names that are not this host's are refused.
-func (o *Own) SetMember(ctx context.Context, name string) error {
+func (o *Own) SetMember(_ context.Context, name string) error {
 	h, err := o.place()
 	if err != nil {
 		return err
@@ -429,9 +419,7 @@ func (o *Own) SetMember(ctx context.Context, name string) error {
 	if err := checkMember(name, o.host.Name()); err != nil {
 		return err
 	}
-	options := remote.WriteOptions{Mode: 0o600, Owner: o.server.owner()}
-	_, err = remote.WriteFile(ctx, o.host, path.Join(h.dataDir, memberFile), []byte(name+"\n"), options)
-	return err
+	return o.write(path.Join(h.dataDir, memberFile), []byte(name+"\n"), 0o600)
 }
 
 var errNotMember = errors.New("not a name of this host")

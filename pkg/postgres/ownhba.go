@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/pgctl/pgctl/pkg/remote"
 )
 
 // hbaState is a server, and what pg_hba.conf holds.
@@ -122,8 +120,7 @@ func (o *Own) writeGate(ctx context.Context, closed bool) (postmaster, error) {
 	if bytes.Equal(data, want) {
 		return pm, nil
 	}
-	_, err = remote.WriteFile(ctx, o.host, name, want, remote.WriteOptions{Mode: 0o640, Owner: o.server.owner()})
-	return pm, err
+	return pm, o.write(name, want, 0o640)
 }
 
 // LoadHBA has the running server read its configuration, unless it is known to go by pg_hba.conf as it is: a watcher that has just started does not know

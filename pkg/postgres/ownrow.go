@@ -37,7 +37,7 @@ func (o *Own) WriteRow(ctx context.Context, epoch int64, nonce string) error {
 		case r.Nonce != nonce || r.Master != master:
 			return fmt.Errorf("%s: its data is signed for epoch %d by %s with another nonce", master, epoch, r.Master)
 		case r.Timeline == timeline:
-			return o.keepRows(ctx, h, rows)
+			return o.keepRows(h, rows)
 		default:
 			again = true
 		}
@@ -59,16 +59,20 @@ func (o *Own) WriteRow(ctx context.Context, epoch int64, nonce string) error {
 	if rows, _, _, err = rowsOn(ctx, s); err != nil {
 		return err
 	}
-	return o.keepRows(ctx, h, rows)
+	return o.keepRows(h, rows)
 }
 
 // keepRows keeps the rows that the server was seen to have beside its data.
-func (o *Own) keepRows(ctx context.Context, h place, rows []cluster.Epoch) error {
+func (o *Own) keepRows(h place, rows []cluster.Epoch) error {
 	control, err := readControl(h.dataDir)
 	if err != nil {
 		return err
 	}
-	return o.server.writeEpochs(ctx, h.dataDir, control.SystemID, rows)
+	text, err := keptText(control.SystemID, rows)
+	if err != nil {
+		return err
+	}
+	return o.write(path.Join(h.dataDir, epochFile), text, 0o600)
 }
 
 // rowsOn reads the rows, and then where the master is.

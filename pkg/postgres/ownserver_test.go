@@ -129,7 +129,7 @@ func serverIn(t testing.TB, bin, host, dir string) *realServer {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	conf := fmt.Sprintf("port=%d\nlisten_addresses='127.0.0.1'\nunix_socket_directories='%s'\nwal_retrieve_retry_interval=1s\nhot_standby=on\nfsync=off\nautovacuum=off\nmax_wal_senders=5\n", port, dir)
+	conf := fmt.Sprintf("port=%d\nlisten_addresses='127.0.0.1'\nunix_socket_directories='%s'\nwal_retrieve_retry_interval=1s\nhot_standby=on\nfsync=off\nautovacuum=off\n", port, dir)
 	hba := "local all postgres peer\nlocal all pgctl peer\nlocal all all trust\nhost all all 127.0.0.1/32 trust\nhost replication all 127.0.0.1/32 trust\n"
 	for name, text := range map[string]string{"postgresql.conf": conf, "pg_hba.conf": hba} {
 		if err := os.WriteFile(dir+"/data/"+name, []byte(text), 0o600); err != nil {
@@ -142,7 +142,7 @@ func serverIn(t testing.TB, bin, host, dir string) *realServer {
 	r.service = dir + "/service"
 	r.start = func(context.Context, string) error { return r.boot() }
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := r.Kill(ctx); err != nil {
 			t.Error(err)
@@ -185,8 +185,8 @@ func within(t testing.TB, d time.Duration) context.Context {
 func eventually(t testing.TB, o *Own, what string, right func(s OwnSight) bool) OwnSight {
 	t.Helper()
 	var s OwnSight
-	for range 300 {
-		if s = o.Look(within(t, 5*time.Second)); right(s) {
+	for range 1200 {
+		if s = o.Look(within(t, time.Minute)); right(s) {
 			return s
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -198,7 +198,7 @@ func eventually(t testing.TB, o *Own, what string, right func(s OwnSight) bool) 
 // up starts it, and waits until it answers.
 func (r *realServer) up() OwnSight {
 	r.t.Helper()
-	if s := r.Look(within(r.t, 5*time.Second)); s.Running || s.Orphans > 0 {
+	if s := r.Look(within(r.t, time.Minute)); s.Running || s.Orphans > 0 {
 		r.t.Fatalf("it runs: %+v", s)
 	}
 	if err := r.boot(); err != nil {
@@ -210,7 +210,7 @@ func (r *realServer) up() OwnSight {
 // sql runs statements as the superuser.
 func (r *realServer) sql(text string, args ...string) [][]string {
 	r.t.Helper()
-	rows, err := r.do(within(r.t, 20*time.Second), text, args...)
+	rows, err := r.do(within(r.t, time.Minute), text, args...)
 	if err != nil {
 		r.t.Fatalf("%s: %v", text, err)
 	}

@@ -15,16 +15,50 @@ import (
 	"github.com/pgctl/pgctl/pkg/cluster"
 )
 
-// Stop stops the server at once, without a last checkpoint, and kills what is left of it after five seconds (Server.Fence). No process of it is left then.
+// stopLimit is how long a stop may take before what is left is killed.
+const stopLimit = 5 * time.Second
+
+// Stop stops the server at once, without a last checkpoint, and kills what is left of it after five seconds, as a stopped process heeds nothing else. No
+// process of it is left then. It starts none but the service manager's client, which is told, and not waited for before the server is stopped.
 func (o *Own) Stop(ctx context.Context) error {
 	dir, err := o.dataDir()
 	if err != nil {
 		return err
 	}
-	if err := o.server.Fence(ctx, dir); err != nil { // perhaps no process could be started
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		ctx, cancel := context.WithTimeout(ctx, stopLimit)
+		defer cancel()
+		o.stopUnit(ctx, dir)
+	}()
+	err = o.quit(ctx, dir)
+	<-told // not later, when it may run again
+	if err == nil && len(processes(dir)) > 0 {
+		err = o.Kill(ctx) // it was started again meanwhile
+	}
+	return err
+}
+
+// quit ends the processes by signals.
+func (o *Own) quit(ctx context.Context, dir string) error {
+	const step = 20 * time.Millisecond
+	pm, err := readPostmaster(dir)
+	if err != nil || !pm.running() {
 		return errors.Join(err, o.Kill(ctx))
 	}
-	return nil
+	if err := unix.Kill(pm.pid, unix.SIGQUIT); err != nil {
+		return errors.Join(err, o.Kill(ctx))
+	}
+	for waited := time.Duration(0); waited < stopLimit; waited += step {
+		if len(processes(dir)) == 0 {
+			return nil
+		}
+		if err := sleep(ctx, step); err != nil {
+			break
+		}
+	}
+	return o.Kill(ctx)
 }
 
 // Kill kills every process of the server, those too that are stopped by a signal, and returns when none is left: one that waits for its disk ends when that
@@ -70,7 +104,7 @@ func (o *Own) StartReadOnly(ctx context.Context) error {
 		return err
 	}
 	files = append(files, h.auto(Setting{"synchronous_standby_names", new(cluster.ClosedNames)}, Setting{"restart_after_crash", new("off")}))
-	if err := o.putAll(ctx, h, files); err != nil {
+	if _, err := o.put(files...); err != nil {
 		return err
 	}
 	if err := o.startClean(ctx, h); err != nil {
@@ -79,16 +113,6 @@ func (o *Own) StartReadOnly(ctx context.Context) error {
 	return o.await(ctx, h.dataDir, func(pm postmaster) bool {
 		return pm.status == "standby" || pm.status == "ready" && o.isReadOnly(ctx) == nil
 	})
-}
-
-// putAll writes files one after the other: two of them may be parts of one.
-func (o *Own) putAll(ctx context.Context, h place, files []file) error {
-	for _, f := range files {
-		if err := o.put(ctx, h, f); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // isReadOnly asks the server that runs.
@@ -163,14 +187,10 @@ func (o *Own) StartMaster(ctx context.Context) (err error) {
 	if _, err := o.writeGate(ctx, true); err != nil {
 		return err
 	}
-	if err := o.put(ctx, h, h.auto(Setting{"restart_after_crash", new("off")})); err != nil {
+	if _, err := o.put(h.auto(Setting{"restart_after_crash", new("off")})); err != nil {
 		return err
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), gateLimit)
-		defer cancel()
-		err = errors.Join(err, o.putGate(ctx, h))
-	}()
+	defer func() { err = errors.Join(err, o.putGate(h)) }()
 	for _, name := range []string{signalFile(h.dataDir, h.major), path.Join(h.dataDir, "recovery.signal")} {
 		if err := remove(name); err != nil {
 			return err
@@ -181,9 +201,6 @@ func (o *Own) StartMaster(ctx context.Context) (err error) {
 	}
 	return o.await(ctx, h.dataDir, hasReadFiles)
 }
-
-// gateLimit bounds the writing of the gate, when whoever asked does not wait any more.
-const gateLimit = 10 * time.Second
 
 // hasReadFiles tells whether the startup process has looked for the file that makes a standby: it does so before it reads WAL (source: StartupXLOG,
 // readRecoverySignalFile, up to 11 readRecoveryCommandFile). After that the file is not looked at any more.
@@ -196,37 +213,23 @@ func hasReadFiles(pm postmaster) bool {
 	})
 }
 
-// remove removes a file for good.
-func remove(name string) error {
-	if err := os.Remove(name); errors.Is(err, os.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	dir, err := os.Open(path.Dir(name))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
-}
-
 // PutGate makes the next start of the server read-only and of nobody: the file is there, beside a running master too, and the service file names no upstream (M9).
-func (o *Own) PutGate(ctx context.Context) error {
+func (o *Own) PutGate(context.Context) error {
 	h, err := o.place()
 	if err != nil {
 		return err
 	}
-	return o.putGate(ctx, h)
+	return o.putGate(h)
 }
 
-func (o *Own) putGate(ctx context.Context, h place) error {
+func (o *Own) putGate(h place) error {
 	files, err := o.following(h)
 	if err != nil {
 		return err
 	}
-	_, err = o.writeService(ctx, nil, 0)
-	return errors.Join(o.putAll(ctx, h, files), err)
+	_, errService := o.writeService(nil, 0)
+	_, err = o.put(files...)
+	return errors.Join(errService, err)
 }
 
 // modified is when a file was written last; the zero time where there is none.

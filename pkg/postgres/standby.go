@@ -280,8 +280,7 @@ func (s *Server) put(ctx context.Context, dataDir string, want func(major int) [
 		case f.gone:
 			_, err = s.host.Run(ctx, remote.Script(`rm -f "$1" && sync -f "${1%/*}"`, f.path))
 		default:
-			old := strings.TrimPrefix(strings.TrimPrefix(string(found[f.path]), signalComment), watchComment)
-			data := []byte(f.head + old)
+			data := []byte(f.head + withoutHead(string(found[f.path])))
 			_, err = remote.WriteFile(ctx, s.host, f.path, WithSettings(data, f.settings), remote.WriteOptions{Mode: 0o600, Owner: s.owner()})
 		}
 		if err != nil {
