@@ -48,8 +48,9 @@ const (
 
 func troubles(r *lab.Region) []trouble {
 	all := append(processTroubles(), hostTroubles()...)
-	all = append(all, networkTroubles(r)...)
-	return append(all, strangeTroubles()...)
+	all = append(all, networkTroubles()...)
+	all = append(all, strangeTroubles()...)
+	return append(all, splits(r)...)
 }
 
 func processTroubles() []trouble {
@@ -118,18 +119,20 @@ func hostTroubles() []trouble {
 	}
 }
 
-func networkTroubles(r *lab.Region) []trouble {
-	heal := func(t *testing.T, r *lab.Region, _ *lab.Host) {
-		for _, h := range r.Hosts()[1:] {
-			must(t, h.Heal(t.Context()))
-		}
+// healAll mends every network cable.
+func healAll(t *testing.T, r *lab.Region, _ *lab.Host) {
+	for _, h := range r.Hosts()[1:] {
+		must(t, h.Heal(t.Context()))
 	}
-	all := []trouble{
-		{name: "host cut off", inject: func(t *testing.T, _ *lab.Region, m *lab.Host) { must(t, m.Cut(t.Context())) }, heal: heal, moves: true, outage: failoverOutage},
-		{name: "what the master sends is lost", heal: heal, moves: true, outage: failoverOutage, inject: func(t *testing.T, r *lab.Region, m *lab.Host) {
+}
+
+func networkTroubles() []trouble {
+	return []trouble{
+		{name: "host cut off", inject: func(t *testing.T, _ *lab.Region, m *lab.Host) { must(t, m.Cut(t.Context())) }, heal: healAll, moves: true, outage: failoverOutage},
+		{name: "what the master sends is lost", heal: healAll, moves: true, outage: failoverOutage, inject: func(t *testing.T, r *lab.Region, m *lab.Host) {
 			cutFrom(t, []*lab.Host{m}, others(r, m))
 		}},
-		{name: "what is sent to the master is lost", heal: heal, moves: true, outage: failoverOutage, inject: func(t *testing.T, r *lab.Region, m *lab.Host) {
+		{name: "what is sent to the master is lost", heal: healAll, moves: true, outage: failoverOutage, inject: func(t *testing.T, r *lab.Region, m *lab.Host) {
 			cutFrom(t, others(r, m), []*lab.Host{m})
 		}},
 		{
@@ -146,6 +149,10 @@ func networkTroubles(r *lab.Region) []trouble {
 			},
 		},
 	}
+}
+
+// splits are all ways in which the network can fall into two halves.
+func splits(r *lab.Region) (all []trouble) {
 	hosts := r.Hosts()[1:]
 	for set := 1; set < 1<<(len(hosts)-1); set++ { // the last host is always on the other side
 		var here, there []*lab.Host
@@ -157,7 +164,7 @@ func networkTroubles(r *lab.Region) []trouble {
 			}
 		}
 		all = append(all, trouble{
-			name: "split: " + names(here) + " from " + names(there), lasts: 35 * time.Second, either: true, heal: heal,
+			name: "split: " + names(here) + " from " + names(there), lasts: 35 * time.Second, either: true, heal: healAll,
 			inject: func(t *testing.T, _ *lab.Region, _ *lab.Host) { cutFrom(t, here, there); cutFrom(t, there, here) },
 		})
 	}
