@@ -338,7 +338,6 @@ func (w *world) deliver() {
 // grant confirms the master, if this host leads by the word of a majority now and knows everything up to its own election.
 func (w *world) grant(m message) {
 	h := &w.hosts[m.to]
-	h.w.granted = h.clock
 	if h.raft.leader != m.to || !w.verified(m.to) || h.w.barrier == nil || !h.raft.commit.has(h.w.barrier) {
 		return
 	}
