@@ -64,6 +64,10 @@ func (s *Site) visit(ctx context.Context, name string, r roles, sql bool) visit 
 	session.Wait()
 	if v.instance != nil && v.instance.InRecovery && v.facts.Data != nil {
 		v.instance.Timeline = max(v.instance.Timeline, v.facts.Data.WALTimeline) // without a receiver it knows of the last restartpoint's only
+		if strings.HasPrefix(v.instance.Version, "9.") {                         // which tells of neither
+			v.instance.Timeline = max(v.instance.Timeline, v.facts.Data.Timeline)
+			v.instance.Receiver = v.facts.Receiver()
+		}
 	}
 	return v
 }

@@ -19,6 +19,8 @@ type Backend struct {
 	// Answer, where set, answers every query and every prepared statement in place of Rows: the rows, as text.
 	Answer func(sql string, args ...string) [][]string
 	Delay  time.Duration // before every answer
+	// Asked, where set, is told of every query.
+	Asked func(sql string)
 }
 
 // Refusal is an error of the server.
@@ -60,6 +62,9 @@ func (b Backend) Serve(conn io.ReadWriter) error {
 
 // answer answers a query without arguments.
 func (b Backend) answer(p *pgproto3.Backend, sql string) {
+	if b.Asked != nil {
+		b.Asked(sql)
+	}
 	if b.Answer != nil {
 		b.send(p, b.Answer(sql))
 		return
