@@ -204,7 +204,9 @@ type Pool struct {
 	Running        []Backend // as the running pgpool has them; nil: it could not be asked
 	RunningFailure *Failure  // why not
 	Refuses        bool      // RunningFailure is what every client meets, not a login of pgctl's own that failed
-	Listening      *bool     // something accepts connections on its port; nil: not known
+	// FailoverCommand is what pgpool.conf has pgpool run when it takes a backend out of use; "" nothing, or not known.
+	FailoverCommand string
+	Listening       *bool // something accepts connections on its port; nil: not known
 }
 
 // Backend is one backend slot of a pool.

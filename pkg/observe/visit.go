@@ -154,6 +154,7 @@ func (v *visit) askPool(ctx context.Context, host remote.Host, s pgpool.Settings
 	}
 	conf, err := pgpool.ParseConf(s.ConfPath(), []byte(text))
 	if err == nil {
+		v.pool.FailoverCommand = conf.Get("failover_command", "")
 		v.pool.Backends, err = conf.Backends()
 	}
 	if err != nil {
