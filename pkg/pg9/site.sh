@@ -9,13 +9,16 @@ for file in /etc/crontab /etc/cron.d/* /var/spool/cron/crontabs/*; do
   case $file in /etc/cron.d/*) case ${file##*/} in *[!A-Za-z0-9_-]*) continue ;; esac ;; esac
   grep -nE '^[[:space:]]*[^#[:space:]].*(/var/lib/postgresql/bin/|post_failover)' "$file" | sed "s|^|cron $file:|"
 done
-# one that runs: a process whose program, or whose shell's script, it is
+# one that runs: a process whose program it is, or whose shell's script. One that merely has its name as an argument is none
+is_robot() {
+  case $1 in *post_failover.sh) return 0 ;; *sh) shift ;; *) return 1 ;; esac
+  while :; do
+    case $1 in -*c*) return 1 ;; -*) shift ;; *post_failover.sh) return 0 ;; *) return 1 ;; esac
+  done
+}
 for file in $(grep -lzxE '(.*/)?post_failover\.sh' /proc/[0-9]*/cmdline 2>/dev/null); do
   set -f
-  line=$(tr '\0' ' ' <"$file" 2>/dev/null)
-  case ${line%% *} in
-  *post_failover.sh | *sh) pid=${file#/proc/} && echo "robot ${pid%/cmdline}" ;;
-  esac
+  is_robot $(tr '\0' ' ' <"$file" 2>/dev/null) && pid=${file#/proc/} && echo "robot ${pid%/cmdline}"
   set +f
 done
 

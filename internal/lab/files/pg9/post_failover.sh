@@ -6,18 +6,20 @@ exec 9>/run/post_failover.lock
 flock -n 9 || exit 0
 
 [ -f "$data_dir/recovery.done" ] || exit 0
-is_running && [ "$(su postgres -c "psql -XAtq -h /var/run/postgresql -d postgres -c 'SELECT pg_is_in_recovery()'")" = f ] || exit 0
+is_running && [ "$(sql "SELECT pg_is_in_recovery()")" = f ] || exit 0
 master=$(hostname)
 for slave in "$1" "$2"; do [ "$slave" = "$master" ] || break; done
 master_ip=$(address_of "$master") slave_ip=$(address_of "$slave")
-[ "$(su postgres -c "psql -XAtq -h /var/run/postgresql -d postgres -c \"SELECT count(*) FROM pg_stat_replication WHERE client_addr = '$slave_ip'\"")" = 0 ] || exit 0
-on "root@$slave" true 2>/dev/null || exit 0 # not back yet
+[ "$(sql "SELECT count(*) FROM pg_stat_replication WHERE client_addr = '$slave_ip'")" = 0 ] || exit 0
+newest='ls /var/lib/postgresql/9.3/main/pg_*/*.history 2>/dev/null | sed "s|.*/||" | sort | tail -n 1'
+other=$(on "root@$slave" "$newest") 2>/dev/null || exit 0 # not back yet
+[[ "$(bash -c "$newest")" > "$other" ]] || exit 0         # it was promoted after this one
 
 echo "$(date '+%F %T') $slave becomes the slave of $master"
 rm -f "$trigger_file"
 service postgresql stop
-su postgres -c "cd $bin_dir && ./configure_master.sh $master_ip $slave_ip" || { service postgresql start; die "the master is not configured"; }
-service postgresql restart
+su postgres -c "cd $bin_dir && ./configure_master.sh $master_ip $slave_ip" || { service postgresql start 9>&-; die "the master is not configured"; }
+service postgresql restart 9>&-
 on "root@$slave" service postgresql stop
 su postgres -c "cd $bin_dir && ./base_backup.sh $slave_ip" || die "no base backup"
 on "root@$slave" "su postgres -c 'cd $bin_dir && ./configure_slave.sh $slave_ip $master_ip'" || die "the slave is not configured"

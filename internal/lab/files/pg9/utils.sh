@@ -1,4 +1,5 @@
 # What the site's PostgreSQL scripts share. To be sourced.
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 bin_dir=/var/lib/postgresql/bin
 data_dir=/var/lib/postgresql/9.3/main
 conf_dir=/etc/postgresql/9.3/main
@@ -13,13 +14,15 @@ die() {
 
 on() { ssh -n -o BatchMode=yes -o ConnectTimeout=5 "$@"; }
 
-sql() { psql -XAtq -h /var/run/postgresql -d postgres -c "$1"; }
+as_postgres() { if [ "$(id -un)" = postgres ]; then bash -c "$1"; else su postgres -c "cd / && $1"; fi; }
+
+sql() { as_postgres "psql -XAtq -h /var/run/postgresql -d postgres -c \"$1\""; }
 
 address_of() { getent ahostsv4 "$1" | awk '{ print $1; exit }'; }
 
 is_here() { hostname -I | tr ' ' '\n' | grep -qxF "$1"; }
 
-is_running() { "/usr/lib/postgresql/9.3/bin/pg_ctl" status -D "$data_dir" >/dev/null 2>&1; }
+is_running() { as_postgres "/usr/lib/postgresql/9.3/bin/pg_ctl status -D $data_dir" >/dev/null 2>&1; }
 
 # What both configure scripts ask before they touch anything: who runs them, and where.
 expect_stopped_here() {
