@@ -32,7 +32,7 @@ to know. A pool that does not answer is left out and named (exit code 5).`)
 
 func (a *app) failoverFlagsCmd(on bool, short, long string) *cobra.Command {
 	var opts changeOpts
-	name := failover.FailoverCommand(on)
+	name := failover.FlagsCommand(on)
 	cmd := &cobra.Command{
 		Use: name, Short: short, Long: long,
 		Example: fmt.Sprintf("  pgctl %[1]s --dry-run\n  pgctl %[1]s --yes", name),
@@ -54,7 +54,7 @@ func (a *app) changeFailoverFlags(ctx context.Context, command string, on bool, 
 		return change{
 			plan: p, handlers: a.pools(site).Handlers(), left: left, urgent: !on,
 			still:     onServers(site, opts.accept, failover.StillFailsOver),
-			overtakes: failover.FailoverCommand(!on),
+			overtakes: failover.FlagsCommand(!on),
 		}, err
 	})
 }

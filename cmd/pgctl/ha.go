@@ -115,7 +115,7 @@ func giveUp(wish failover.HAWish) error {
 func fitsHA(inv *nodes.Inventory, wish failover.HAWish) error {
 	if inv.Kind == nodes.KindPG9 {
 		return &cluster.Refusal{Risks: []cluster.Risk{{
-			Evidence: "this is a 9.x site: its failover is pgpool's, not the watchers'", Hint: "pgctl " + failover.FailoverCommand(wish.On),
+			Evidence: "this is a 9.x site: its failover is pgpool's, not the watchers'", Hint: "pgctl " + failover.FlagsCommand(wish.On),
 		}}}
 	}
 	var zones []string

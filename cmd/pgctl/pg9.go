@@ -71,7 +71,7 @@ func (a *app) autoFailover(ctx context.Context, command string, remove bool, opt
 			return change{}, err
 		}
 		fix := &failover.Fixup{Servers: a.servers(site)}
-		hosts := failover.Hosts9(ctx, site.Hosts, a.timeout, snap)
+		hosts := failover.Hosts9(ctx, site.Hosts, a.timeout, snap, true)
 		c := change{still: func(context.Context, plan.Plan) error { return nil }}
 		var err error
 		if remove {
@@ -172,7 +172,7 @@ func (p *postFailover) plan(ctx context.Context, site *observe.Site, snap cluste
 func (p *postFailover) awaitRobot(ctx context.Context, site *observe.Site, snap cluster.Snapshot) (cluster.Snapshot, map[string]pg9.Host, error) {
 	said := ""
 	for began := p.now(); ; {
-		hosts := failover.Hosts9(ctx, site.Hosts, p.timeout, snap)
+		hosts := failover.Hosts9(ctx, site.Hosts, p.timeout, snap, true)
 		who := ""
 		for _, s := range snap.Servers {
 			switch h := hosts[s.Host]; {
@@ -188,7 +188,7 @@ func (p *postFailover) awaitRobot(ctx context.Context, site *observe.Site, snap 
 		}
 		if who == "" {
 			again, err := ask(ctx, site, observe.Everything)
-			return again, failover.Hosts9(ctx, site.Hosts, p.timeout, again), err
+			return again, failover.Hosts9(ctx, site.Hosts, p.timeout, again, true), err
 		}
 		if who != said {
 			fmt.Fprintf(p.err, "pgctl: %s: waiting for its end\n", who)
@@ -229,7 +229,7 @@ func (p *postFailover) still(site *observe.Site) func(context.Context, plan.Plan
 		if err != nil {
 			return err
 		}
-		return failover.StillPromoted(snap, failover.Hosts9(ctx, site.Hosts, p.timeout, snap), held)
+		return failover.StillPromoted(snap, failover.Hosts9(ctx, site.Hosts, p.timeout, snap, false), held)
 	}
 }
 

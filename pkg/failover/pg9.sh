@@ -2,17 +2,18 @@
 # asked has gone, alone on this host, and marks what it has done for this change of roles (KEY). After postgres.ActScript.
 bin=/var/lib/postgresql/bin
 marks=/var/lib/pgctl/pg9
+lock=/run/pgctl.pg9
 
 # alone WHAT takes the host's lock, which nothing that is started here may keep.
 alone() {
   trap '' HUP INT PIPE TERM
   mkdir -p -m 700 "$marks" || exit 1
-  exec 9>>/run/pgctl.pg9 || exit 1
+  exec 9>>"$lock" || exit 1
   flock -w 5 9 || {
-    echo "a step that an earlier pgctl began still runs here: $(head -c 200 /run/pgctl.pg9.what)" >&2
+    echo "a step that an earlier pgctl began still runs here: $(head -c 200 "$lock.what")" >&2
     exit 75
   }
-  echo "$1" >/run/pgctl.pg9.what
+  echo "$1" >"$lock.what"
 }
 
 mark() { printf '%s\n' "$2" >"$marks/.$1" && sync && mv "$marks/.$1" "$marks/$1"; }

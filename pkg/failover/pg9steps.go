@@ -46,7 +46,7 @@ func (h *PG9) Handlers() map[string]plan.Handler {
 func (h *PG9) facts9(ctx context.Context, host, dir string) (pg9.Host, error) {
 	ctx, cancel := h.ask(ctx)
 	defer cancel()
-	facts := pg9.Ask(ctx, h.Hosts(host), dir, nil)
+	facts := pg9.AskState(ctx, h.Hosts(host), dir)
 	if facts.Failure != nil {
 		return facts, fmt.Errorf("%s: %s", host, facts.Failure.Message)
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/pgctl/pgctl/pkg/remote"
 )
 
-// Hosts9 asks both servers of a 9.x site, at once, for what they have beyond PostgreSQL.
-func Hosts9(ctx context.Context, hosts func(name string) remote.Host, timeout time.Duration, snap cluster.Snapshot) map[string]pg9.Host {
+// Hosts9 asks both servers of a 9.x site, at once, for what they have beyond PostgreSQL; with files, for the scripts too.
+func Hosts9(ctx context.Context, hosts func(name string) remote.Host, timeout time.Duration, snap cluster.Snapshot, files bool) map[string]pg9.Host {
 	var names []string
 	dir := ""
 	for _, s := range snap.Servers {
@@ -28,6 +28,9 @@ func Hosts9(ctx context.Context, hosts func(name string) remote.Host, timeout ti
 			if s.Host == name && s.Data != nil {
 				own = s.Data.Path
 			}
+		}
+		if !files {
+			return pg9.AskState(ctx, hosts(name), own, names...)
 		}
 		return pg9.Ask(ctx, hosts(name), own, names)
 	})
@@ -44,7 +47,7 @@ const arrival = 5 * time.Second
 // Verify looks at what pg9.Verify judges: it writes through every pool (a transaction that is rolled back at once), and sees that this
 // arrives at the slave.
 func (h *PG9) Verify(ctx context.Context, snap cluster.Snapshot, pools *Pools) pg9.Sight {
-	s := pg9.Sight{Snap: snap, Hosts: Hosts9(ctx, h.Hosts, h.Timeout, snap), Writes: map[string]pg9.Write{}}
+	s := pg9.Sight{Snap: snap, Hosts: Hosts9(ctx, h.Hosts, h.Timeout, snap, false), Writes: map[string]pg9.Write{}}
 	view := snap.View()
 	var master, slave *cluster.Server
 	for i := range snap.Servers {

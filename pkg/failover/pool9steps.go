@@ -31,7 +31,7 @@ func (h pool9Edit) Do(ctx context.Context, s plan.Step) error {
 	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
 	defer cancel()
 	if s.Args["backends"] != "" { // hosts that the file did not name so far, or not in this place
-		if err := (poolEdit{h.Pools}).resolves(ctx, s); err != nil {
+		if err := poolEdit(h).resolves(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -76,7 +76,7 @@ func (h pool9Restart) Done(ctx context.Context, s plan.Step) (bool, error) {
 	if errConf != nil {
 		return false, errConf
 	}
-	if edited, err := (pool9Edit{h.Pools}).Done(ctx, s); err != nil || !edited {
+	if edited, err := pool9Edit(h).Done(ctx, s); err != nil || !edited {
 		return false, err
 	}
 	if err != nil {

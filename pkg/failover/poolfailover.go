@@ -24,8 +24,8 @@ const (
 	verbPool9Nodes   = "pool9.nodes"
 )
 
-// FailoverCommand is the command that lets the pools of a 9.x site fail over, or no longer.
-func FailoverCommand(on bool) string {
+// FlagsCommand is the command that lets the pools of a 9.x site fail over, or no longer.
+func FlagsCommand(on bool) string {
 	if on {
 		return "enable-failover"
 	}
@@ -40,7 +40,7 @@ func FailoverCommand(on bool) string {
 // fails over and one does not may end on different masters, so none is left out. Off asks for nothing of this, and leaves out what it
 // cannot reach: what is off stays off.
 func PoolFailover(snap cluster.Snapshot, d cluster.Diagnosis, on bool, s pgpool.Settings) (p plan.Plan, left map[string]string, err error) {
-	p = plan.Plan{Name: FailoverCommand(on), Facts: map[string]string{"failover": string(onOff(on))}}
+	p = plan.Plan{Name: FlagsCommand(on), Facts: map[string]string{"failover": string(onOff(on))}}
 	if snap.Kind != nodes.KindPG9 {
 		return p, nil, &cluster.Refusal{Risks: []cluster.Risk{{
 			Evidence: "this is a site with PostgreSQL 10 or later: its failover is the watchers', and its pools never fail over",

@@ -40,20 +40,34 @@ type Host struct {
 // files are read with the facts.
 var files = []string{Utils, ConfigureMaster, ConfigureSlave, BaseBackup, PostFailover, Marker, HostsFile}
 
-// Ask asks one server. dataDir is where its data is to be, names are those to resolve there.
+// Ask asks one server for everything. dataDir is where its data is to be, names are those to resolve there.
 func Ask(ctx context.Context, host remote.Host, dataDir string, names []string) Host {
+	h := AskState(ctx, host, dataDir, names...)
+	if h.Failure != nil {
+		return h
+	}
 	wanted := slices.Clone(files)
 	for _, path := range Edited {
 		wanted = append(wanted, path+BackupSuffix)
 	}
-	h, err := ask(ctx, host, dataDir, names)
-	if err == nil {
-		h.Files, err = remote.ReadFiles(ctx, host, wanted...)
-	}
-	if err != nil {
-		return Host{Failure: &cluster.Failure{Message: strings.TrimPrefix(err.Error(), host.Name()+": ")}}
+	var err error
+	if h.Files, err = remote.ReadFiles(ctx, host, wanted...); err != nil {
+		return failed(host, err)
 	}
 	return h
+}
+
+// AskState is Ask without the files.
+func AskState(ctx context.Context, host remote.Host, dataDir string, names ...string) Host {
+	h, err := ask(ctx, host, dataDir, names)
+	if err != nil {
+		return failed(host, err)
+	}
+	return h
+}
+
+func failed(host remote.Host, err error) Host {
+	return Host{Failure: &cluster.Failure{Message: strings.TrimPrefix(err.Error(), host.Name()+": ")}}
 }
 
 func ask(ctx context.Context, host remote.Host, dataDir string, names []string) (Host, error) {
