@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -187,7 +188,7 @@ func (p *postFailover) awaitRobot(ctx context.Context, site *observe.Site, snap 
 			return snap, hosts, ctx.Err()
 		}
 		if who == "" {
-			again, err := ask(ctx, site, observe.Everything)
+			again, err := p.settled(ctx, site)
 			return again, failover.Hosts9(ctx, site.Hosts, p.timeout, again, true), err
 		}
 		if who != said {
@@ -197,6 +198,26 @@ func (p *postFailover) awaitRobot(ctx context.Context, site *observe.Site, snap 
 		select {
 		case <-ctx.Done():
 			return snap, nil, ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// settle is how long pools that a robot has restarted may take to serve.
+const settle = 30 * time.Second
+
+// settled looks until the pools are as the robot meant them to be.
+func (p *postFailover) settled(ctx context.Context, site *observe.Site) (cluster.Snapshot, error) {
+	for began := p.now(); ; {
+		snap, err := ask(ctx, site, observe.Everything)
+		restless := slices.ContainsFunc(cluster.Diagnose(snap).Findings, func(f cluster.Finding) bool {
+			return f.Code == cluster.PgpoolDown || f.Code == cluster.PgpoolWrongBackend || f.Code == cluster.StandbyNotStreaming
+		})
+		if err != nil || !restless || p.now().Sub(began) > settle {
+			return snap, err
+		}
+		select {
+		case <-ctx.Done():
 		case <-time.After(time.Second):
 		}
 	}

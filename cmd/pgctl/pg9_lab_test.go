@@ -301,8 +301,11 @@ func pg9Refusals(t *testing.T, r *lab.Region) {
 	db1, db2, pool1 := r.Host("db1"), r.Host("db2"), r.Pools()[0]
 
 	// nothing has failed over
-	must(t, db2.Stop(t.Context(), "postgresql"))
-	settles(t, r, []string{"postgres-down db2"})
+	must(t, db2.Stop(t.Context(), "postgresql")) // with both backends DISALLOW_TO_FAILOVER, pgpool 4 serves nobody then; the pgpool of 9.x sites did
+	waitFor(t, "finding of the stopped slave", func() bool {
+		doc, _ := overviewOf(t, r)
+		return finding(doc, "postgres-down", "db2").Severity == "warning"
+	})
 	refused("nothing has failed over", post...)
 	refused("postgres-down db2", "enable-failover", "--yes")
 	must(t, db2.Start(t.Context(), "postgresql"))

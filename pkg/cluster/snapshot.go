@@ -203,6 +203,7 @@ type Pool struct {
 	Backends       []Backend // as pgpool.conf has them; nil: not known
 	Running        []Backend // as the running pgpool has them; nil: it could not be asked
 	RunningFailure *Failure  // why not
+	ServesNobody   bool      // it answers, and answers every client with an error: all its backends are down, say
 	Refuses        bool      // RunningFailure is what every client meets, not a login of pgctl's own that failed
 	// FailoverCommand is what pgpool.conf has pgpool run when it takes a backend out of use; "" nothing, or not known.
 	FailoverCommand string

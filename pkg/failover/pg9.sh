@@ -35,6 +35,14 @@ pg9_step() {
   what=$1 key=$2 dir=$3 unit=$4 owner=$5
   shift 5
   case $what in
+  hold)
+    alone "noting that the pools fail over"
+    mark hold "$key"
+    ;;
+  unhold)
+    alone "noting that the pools fail over"
+    ! marked hold "$key" || rm -f "$marks/hold"
+    ;;
   master) # MASTER_IP SLAVE_IP. Whatever comes of the script: the master is started again
     alone "configure_master.sh"
     pg_act stop "$dir" "$unit" 9>&- || exit 1

@@ -16,6 +16,8 @@ import (
 // The verbs of the steps after a failover by pgpool on a 9.x site.
 const (
 	verb9Fence   = "pg9.fence"   // the old master accepts no write, and comes up read-only whatever starts it
+	verb9Hold    = "pg9.hold"    // it is noted that the pools fail over, and shall do so again
+	verb9Unhold  = "pg9.unhold"  // they do
 	verb9Trigger = "pg9.trigger" // no trigger file is left, which would promote a slave
 	verb9Master  = "pg9.master"  // configure_master.sh has run, and the master runs
 	verb9Aside   = "pg9.aside"   // the old master's data is set aside
@@ -38,6 +40,8 @@ const (
 //	    is there.
 //	F5  Two do not work at once: not beside the site's robot (TestPostFailover), not two pgctl, and not beside a step that a dead
 //	    pgctl has left running (a lock on the host).
+//	F6  While the master is stopped for its script no pool fails over: it would take its last server out of use too, and serve nobody
+//	    until it is restarted. Failover is let again at the end (TestPostFailover, and the story of the lab, whose writers notice).
 type PostFailover struct {
 	Snap    cluster.Snapshot
 	Hosts   map[string]pg9.Host
@@ -50,8 +54,8 @@ type PostFailover struct {
 	PoolAt  string
 }
 
-// Plan plans the guide's steps, with two differences: the old master is stopped before anything else, and its data is set
-// aside before a base backup is made over it. Pools that cannot be helped are left out and returned with the reason.
+// Plan plans the guide's steps, with three differences: the old master is stopped before anything else, its data is set aside before a base
+// backup is made over it, and the pools do not fail over meanwhile. Pools that cannot be helped are left out and returned with the reason.
 func (f *PostFailover) Plan() (p plan.Plan, left map[string]string, err error) {
 	v := f.Verdict
 	no := &refusals{}
@@ -188,6 +192,7 @@ func (f *PostFailover) serverSteps(b builder, addresses map[string][2]string) {
 	dir := with("data_dir", f.slaveDir())
 	onMaster, onSlave := addresses[m], addresses[o]
 	b.step(verb9Fence, o, "stop PostgreSQL, and have it start read-only", "nobody may write to the old master any more", dir)
+	f.holdSteps(b)
 	for _, host := range []string{m, o} {
 		b.step(verb9Trigger, host, "remove the trigger file, where there is one", "it would promote a slave", with("data_dir", map[string]string{m: f.Verdict.Master.Data.Path, o: f.slaveDir()}[host]))
 	}
@@ -203,6 +208,30 @@ func (f *PostFailover) serverSteps(b builder, addresses map[string][2]string) {
 	b.step(verb9Stream, o, "see that it streams from "+m+" and has caught up", "", dir)
 }
 
+// failsOver tells whether the pools fail over, or did before an earlier run of this plan held them.
+func (f *PostFailover) failsOver() bool {
+	state := f.Snap.Failover()
+	return f.Hosts[f.Verdict.Master.Host].Marks[pg9.MarkHold] == f.Verdict.Key || !f.Verdict.Follows && (state == cluster.FailoverOn || state == cluster.FailoverMixed)
+}
+
+// holdSteps has no pool fail over for a while: F6. The old master is stopped by then, and what a pool knows of it, it goes on to know.
+func (f *PostFailover) holdSteps(b builder) {
+	if !f.failsOver() {
+		return
+	}
+	m := f.Verdict.Master.Host
+	b.step(verb9Hold, m, "note that the pools are to fail over again afterwards", "", with("data_dir", f.Verdict.Master.Data.Path))
+	for _, pool := range f.Snap.Pools {
+		if poolSilent(pool) != "" {
+			continue
+		}
+		own := []arg{with("failover", string(cluster.FailoverOff)), with("status", "keep")}
+		b.step(verbPool9Edit, pool.Host, "disallow failover in every backend_flag of "+f.PoolAt, "it would take "+m+" out of use too while that is restarted", own...)
+		b.step(verbPool9Restart, pool.Host, "restart pgpool", "", own...)
+		b.step(verbPoolProve, pool.Host, "write through the pool, and see that "+m+" took it", "", own...)
+	}
+}
+
 // poolSteps has every pool that answers name the master first.
 func (f *PostFailover) poolSteps(b builder) map[string]string {
 	left := map[string]string{}
@@ -214,10 +243,18 @@ func (f *PostFailover) poolSteps(b builder) map[string]string {
 		}
 		hosts := strings.Join(f.hostsFor(pool), " ")
 		own := []arg{with("backends", hosts), with("up", "all")}
-		b.step(verbPool9Edit, pool.Host, fmt.Sprintf("make %s backend_hostname0 and %s backend_hostname1 in %s", v.Master.Host, v.Slave.Host, f.PoolAt), "", own...)
+		text := fmt.Sprintf("make %s backend_hostname0 and %s backend_hostname1 in %s", v.Master.Host, v.Slave.Host, f.PoolAt)
+		if f.failsOver() {
+			own = append(own, with("failover", string(cluster.FailoverOn)))
+			text += ", and allow failover"
+		}
+		b.step(verbPool9Edit, pool.Host, text, "", own...)
 		b.step(verbPool9Restart, pool.Host, "restart pgpool", "a reload does not change an existing backend", own...)
 		b.step(verbPool9Nodes, pool.Host, "see in show pool_nodes that both are up and "+v.Master.Host+" is the primary", "", own...)
 		b.step(verbPoolProve, pool.Host, fmt.Sprintf("write through the pool, and see that %s took it", v.Master.Host), "", own...)
+	}
+	if f.failsOver() && len(left) == 0 {
+		b.step(verb9Unhold, v.Master.Host, "forget that note", "", with("data_dir", v.Master.Data.Path))
 	}
 	return left
 }

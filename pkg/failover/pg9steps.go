@@ -31,6 +31,8 @@ type PG9 struct {
 func (h *PG9) Handlers() map[string]plan.Handler {
 	return map[string]plan.Handler{
 		verb9Fence:   handler{h.isFenced9, h.fence9},
+		verb9Hold:    handler{h.isHeld, h.onHost("hold")},
+		verb9Unhold:  handler{h.isUnheld, h.onHost("unhold")},
 		verb9Trigger: handler{h.hasNoTrigger, h.removeTrigger},
 		verb9Master:  handler{h.isMaster9, h.onHost("master")},
 		verb9Aside:   handler{h.isAside, h.setAside},
@@ -109,6 +111,16 @@ func (h *PG9) fence9(ctx context.Context, s plan.Step) error {
 		return nil
 	}
 	return h.fence(ctx, s)
+}
+
+func (h *PG9) isHeld(ctx context.Context, s plan.Step) (bool, error) {
+	facts, err := h.facts9(ctx, s.Host, s.Args["data_dir"])
+	return err == nil && facts.Marks[pg9.MarkHold] == s.Args["key"], err
+}
+
+func (h *PG9) isUnheld(ctx context.Context, s plan.Step) (bool, error) {
+	held, err := h.isHeld(ctx, s)
+	return err == nil && !held, err
 }
 
 func (h *PG9) hasNoTrigger(ctx context.Context, s plan.Step) (bool, error) {

@@ -143,6 +143,17 @@ func TestPostFailover(t *testing.T) {
 		}
 	}
 	armed := host(func(h *pg9.Host) { h.Cron = []string{"/etc/cron.d/pg_failover:1:* * * * * root x"} }, "db1", "db2")
+	on := func(f *failover.PostFailover) {
+		for i := range f.Snap.Pools {
+			for n := range f.Snap.Pools[i].Backends {
+				f.Snap.Pools[i].Backends[n].Flag = "ALLOW_TO_FAILOVER"
+			}
+		}
+	}
+	held := host(func(h *pg9.Host) { h.Marks[pg9.MarkHold] = "7 2 db2 db1" }, "db2")
+	const hold = "db2/pg9.hold pool1/pool9.edit pool1/pool9.restart pool1/pool.prove pool2/pool9.edit pool2/pool9.restart pool2/pool.prove"
+	rest := strings.NewReplacer("pool9.edit", "pool9.edit-2", "pool9.restart", "pool9.restart-2", "pool.prove", "pool.prove-2").Replace(strings.TrimPrefix(all, "db1/pg9.fence "))
+	whileOn := "db1/pg9.fence " + hold + " " + strings.Replace(rest, "firstbox/", "db2/pg9.unhold firstbox/", 1)
 	tests := []struct {
 		name    string
 		change  []func(*failover.PostFailover)
@@ -151,6 +162,9 @@ func TestPostFailover(t *testing.T) {
 		refused string
 	}{
 		{name: "everything", steps: all},
+		{name: "the pools fail over: not meanwhile, and again at the end", change: []func(*failover.PostFailover){on}, steps: whileOn},
+		{name: "an earlier run has held them", change: []func(*failover.PostFailover){held}, steps: whileOn},
+		{name: "an earlier run has held them, and done the servers", change: []func(*failover.PostFailover){held, follows}, steps: strings.Replace(all[strings.Index(all, "pool1/"):], "firstbox/", "db2/pg9.unhold firstbox/", 1)},
 		{name: "the servers are done: pools and inventory are left", change: []func(*failover.PostFailover){follows}, steps: all[strings.Index(all, "pool1/"):]},
 		{name: "the inventory is right", change: []func(*failover.PostFailover){follows, func(f *failover.PostFailover) {
 			f.Nodes = map[string]nodes.File{nodes.RoleMaster: {Data: []byte("nodes=db2")}, nodes.RoleSlave: {Data: []byte("nodes=db1")}}
@@ -222,7 +236,7 @@ func checkArgs(t *testing.T, p plan.Plan) {
 		if ips, ok := want[s.Verb]; ok && s.Args["ips"] != ips {
 			t.Errorf("%s: addresses %q, expected %q", s.ID, s.Args["ips"], ips)
 		}
-		if strings.HasPrefix(s.Verb, "pool9") && s.Args["backends"] != "db2 db1" {
+		if strings.HasPrefix(s.Verb, "pool9") && s.Args["failover"] != "off" && s.Args["backends"] != "db2 db1" {
 			t.Errorf("%s: backends %q", s.ID, s.Args["backends"])
 		}
 		if s.Args["key"] != "7 2 db2 db1" {

@@ -169,6 +169,7 @@ func (v *visit) askPool(ctx context.Context, host remote.Host, s pgpool.Settings
 	v.pool.Listening = listening(err)
 	if err != nil {
 		v.pool.RunningFailure = &cluster.Failure{Message: strings.TrimPrefix(pgpool.Explain(err), host.Name()+": ")}
+		v.pool.ServesNobody = pgpool.Answered(err)
 		v.pool.Refuses = v.pool.Listening != nil && *v.pool.Listening && !errors.Is(err, pgpool.ErrNoLogin)
 	}
 }

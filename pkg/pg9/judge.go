@@ -38,7 +38,8 @@ func (d *doubts) add(hint, format string, args ...any) {
 //	P1  the new master answers, is not in recovery, and has no recovery.conf
 //	P2  it was promoted after the other: its timeline is newer, and its history left the other's timeline, at or before where
 //	    that one is; both are one cluster by its identifier
-//	P3  every pool that can be asked writes to it, or to nobody, and at least one writes to it
+//	P3  every pool that can be asked writes to it, or to nobody, and at least one writes to it; or pgctl has seen that already, and
+//	    begun, and wrote that down there
 //	P4  or pgctl has set the other's data aside for this very change of roles, and wrote that down there
 func Judge(snap cluster.Snapshot, hosts map[string]Host) (Verdict, error) {
 	no := &doubts{}
@@ -68,7 +69,7 @@ func Judge(snap cluster.Snapshot, hosts map[string]Host) (Verdict, error) {
 		return v, nil
 	}
 	v.promoted(hosts, no)
-	v.pools(snap, no)
+	v.pools(snap, hosts[v.Master.Host].Marks[MarkMaster] == v.Key || hosts[v.Master.Host].Marks[MarkHold] == v.Key, no)
 	if len(no.Risks) > 0 {
 		return v, &no.Refusal
 	}
@@ -206,14 +207,17 @@ func (v *Verdict) lost(left cluster.LSN, timeline cluster.Timeline, no *doubts) 
 }
 
 // pools: P3. A pool that is out of reach is left to be helped later.
-func (v *Verdict) pools(snap cluster.Snapshot, no *doubts) {
+func (v *Verdict) pools(snap cluster.Snapshot, begun bool, no *doubts) {
 	sure := 0
+	if begun {
+		sure = 1
+	}
 	for i := range snap.Pools {
 		p := &snap.Pools[i]
 		if p.Unreachable != nil {
 			continue
 		}
-		if p.Listening != nil && !*p.Listening {
+		if p.Listening != nil && !*p.Listening || p.ServesNobody {
 			continue // it writes to nobody
 		}
 		if p.Running == nil {
@@ -234,7 +238,7 @@ func (v *Verdict) pools(snap cluster.Snapshot, no *doubts) {
 		}
 	}
 	if sure == 0 && len(no.Risks) == 0 {
-		no.add("start pgpool", "no pool says that it writes to %s", v.Master.Host)
+		no.add("restart pgpool where it serves nobody (pgctl overview)", "no pool says that it writes to %s", v.Master.Host)
 	}
 }
 
@@ -270,6 +274,7 @@ func nodeStates(backends []cluster.Backend) string {
 const (
 	MarkMaster  = "configure-master" // configure_master.sh has run, on the master
 	MarkAside   = "aside"            // the old master's data is set aside, on the slave
+	MarkHold    = "hold"             // the pools failed over before, and shall again, on the master
 	MarkSetting = "setting-aside"    // it is being set aside
 	MarkBegun   = "backup-begun"     // base_backup.sh was started, on the master
 	MarkCopied  = "backup"           // it has run

@@ -110,6 +110,12 @@ func Explain(err error) string {
 	return err.Error()
 }
 
+// Answered tells whether an error is the pool's own word, with which it refuses every client, and not pgctl's login.
+func Answered(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && !errors.Is(err, ErrNoLogin)
+}
+
 // checkPassword is sr_check_user's password where pgpool keeps it readable: in pgpool.conf, else in pool_passwd, plain or
 // marked TEXT (pgpool-II manual, "sr_check_password"). "" when it is a hash, encrypted, or not there.
 func checkPassword(conf *Conf, passwords, user string) string {
