@@ -80,7 +80,6 @@ pg9_step() {
     ;;
   backup) # SLAVE_IP
     alone "base_backup.sh $1"
-    marked backup "$key" && exit 0
     mark backup-begun "$key"
     site_script "$owner" base_backup.sh "$1" || exit
     mark backup "$key"

@@ -35,16 +35,19 @@ func (h *PG9) isCopied(ctx context.Context, s plan.Step) (bool, error) {
 // copy runs base_backup.sh on the master, onto a slave that is stopped and whose old data is aside. What one that was broken off has left
 // is cleared first, on both.
 func (h *PG9) copy(ctx context.Context, s plan.Step) error {
+	facts, err := h.facts9(ctx, s.Host, s.Args["data_dir"])
+	if err != nil {
+		return err
+	}
+	if facts.Busy != "" {
+		return fmt.Errorf("%s: a step that an earlier pgctl began still runs: %s; wait until it has ended", s.Host, facts.Busy)
+	}
 	onSlave := s
 	onSlave.Host, onSlave.Args = s.Args["slave"], map[string]string{"key": s.Args["key"], "data_dir": s.Args["slave_dir"]}
 	if err := h.step9(ctx, "clear", onSlave, stepLimit); err != nil {
 		return err
 	}
-	facts, err := h.facts9(ctx, s.Host, s.Args["data_dir"])
-	if err != nil {
-		return err
-	}
-	if facts.Busy == "" && facts.Marks[pg9.MarkBegun] == s.Args["key"] {
+	if facts.Marks[pg9.MarkBegun] == s.Args["key"] {
 		asking, cancel := context.WithTimeout(ctx, h.Timeout+time.Minute)
 		err := h.server(s).EndBackup(asking)
 		cancel()
