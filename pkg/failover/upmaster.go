@@ -33,7 +33,7 @@ const (
 )
 
 // Measured are arguments that move while a region is written to, and so differ between a plan and the same plan made a moment later.
-var Measured = []string{"own"}
+var Measured = []string{"own", "size"}
 
 // Upmaster plans how a server rejoins as a standby of the current master. What keeps it safe:
 //
