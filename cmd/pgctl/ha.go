@@ -90,7 +90,6 @@ func (a *app) changeHA(ctx context.Context, command string, wish failover.HAWish
 		return err
 	}
 	if wish.On {
-		fmt.Fprintln(a.err, "pgctl: warning: the watcher of this version watches and reports only: nothing fails over by itself yet")
 		c.plan.Facts, c.still, c.undo = facts, onServers(site, opts.accept, ha.Still), ha.Back
 	}
 	if err := a.apply(ctx, command, c, opts); err != nil || opts.dryRun {
