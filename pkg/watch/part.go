@@ -222,7 +222,7 @@ func (w *watcher) lease(ctx context.Context, state *cluster.State, now time.Dura
 		return
 	}
 	limit := w.config.watcher.Lease
-	if w.facts.Lease < min(limit/4, round) {
+	if w.facts.Lease < limit/4 {
 		return
 	}
 	w.asking = true

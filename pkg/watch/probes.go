@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"net"
 	"strconv"
@@ -25,10 +26,11 @@ type probes struct {
 	mu     sync.Mutex
 	asked  map[string]bool
 	trials map[string]trial
+	kept   map[string]time.Duration // when a host without a login was kept out last, by server
 }
 
 func newProbes() *probes {
-	return &probes{asked: map[string]bool{}, trials: map[string]trial{}}
+	return &probes{asked: map[string]bool{}, trials: map[string]trial{}, kept: map[string]time.Duration{}}
 }
 
 // trial is what came of trying one server.
@@ -118,7 +120,12 @@ func (w *watcher) probe(host string, login postgres.ConnInfo) {
 			ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
 			defer cancel()
 			return knock(ctx, address, port, map[string]string{"user": login["user"], "replication": "true"})
-		}, func() cluster.Answer { return tryServer(address, port, maps.Clone(login)) })
+		}, func() cluster.Answer {
+			if login == nil {
+				return p.stranger(host, address, port, now)
+			}
+			return tryServer(address, port, maps.Clone(login))
+		})
 		p.mu.Lock()
 		p.asked[host], p.trials[host] = false, after
 		p.mu.Unlock()
@@ -159,20 +166,61 @@ func (w *watcher) knownReadOnly(host string) bool {
 	return false
 }
 
+// strangerEvery is how often a server that keeps this host out is told who asks: each time leaves a line in its log.
+const strangerEvery = 10 * time.Second
+
+// stranger asks a server at which this host has no login, as an arbiter has none. One that has kept it out a moment ago is asked for encryption only, which
+// its postmaster answers through a process of its own, as it does a startup packet, and without a word in the log.
+func (p *probes) stranger(host, address string, port int, now time.Duration) cluster.Answer {
+	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
+	defer cancel()
+	p.mu.Lock()
+	last, was := p.kept[host]
+	p.mu.Unlock()
+	if was && now-last < strangerEvery {
+		return greet(ctx, address, port)
+	}
+	answer, sasl := knock(ctx, address, port, map[string]string{"user": postgres.WatcherRole, "database": "postgres"})
+	if answer == cluster.AnswerAuth && !sasl {
+		p.mu.Lock()
+		p.kept[host] = now
+		p.mu.Unlock()
+	}
+	return answer
+}
+
+// greet asks for encryption (manual, "SSL Session Encryption") and goes.
+func greet(ctx context.Context, host string, port int) cluster.Answer {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		return answerOf(err)
+	}
+	defer conn.Close()
+	deadline, _ := ctx.Deadline()
+	_ = conn.SetDeadline(deadline)
+	question, err := (&pgproto3.SSLRequest{}).Encode(nil)
+	if err != nil {
+		return cluster.AnswerNone
+	}
+	var answer [1]byte
+	if _, err := conn.Write(question); err != nil {
+		return cluster.AnswerNone
+	}
+	if _, err := io.ReadFull(conn, answer[:]); err != nil || answer[0] != 'S' && answer[0] != 'N' {
+		return cluster.AnswerNone
+	}
+	return cluster.AnswerAuth
+}
+
 // tryServer connects, as a standby would where it is known how: a replication connection can ask whether the server is read-only.
 func tryServer(host string, port int, login postgres.ConnInfo) cluster.Answer {
 	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
 	defer cancel()
-	stranger := map[string]string{"user": postgres.WatcherRole, "database": "postgres"}
-	if login == nil {
-		answer, _ := knock(ctx, host, port, stranger)
-		return answer
-	}
 	login["host"], login["port"], login["application_name"], login["replication"] = host, strconv.Itoa(port), "pgctl.probe", "true"
 	login["dbname"] = "replication" // what a password file has for it
 	config, err := pgconn.ParseConfig(login.String())
 	if err != nil {
-		answer, _ := knock(ctx, host, port, stranger)
+		answer, _ := knock(ctx, host, port, map[string]string{"user": postgres.WatcherRole, "database": "postgres"})
 		return answer
 	}
 	conn, err := pgconn.ConnectConfig(ctx, config)

@@ -146,3 +146,49 @@ func TestKnock(t *testing.T) {
 		t.Errorf("nobody listens: got %q", answer)
 	}
 }
+
+// TestStranger: a server that keeps a host out says so in its log once in a while, not each second, and answers each time.
+func TestStranger(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	logged, greeted := 0, 0
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			back := pgproto3.NewBackend(conn, conn)
+			message, err := back.ReceiveStartupMessage()
+			switch message.(type) {
+			case *pgproto3.SSLRequest:
+				greeted++
+				_, _ = conn.Write([]byte("N"))
+			case *pgproto3.StartupMessage:
+				logged++
+				back.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "28000"})
+				_ = back.Flush()
+			default:
+				t.Errorf("%T %v", message, err)
+			}
+			conn.Close()
+		}
+	}()
+	port := listener.Addr().(*net.TCPAddr).Port
+	p := newProbes()
+	for i := range 21 {
+		if answer := p.stranger("db1", "127.0.0.1", port, time.Duration(i)*time.Second); answer != cluster.AnswerAuth {
+			t.Errorf("after %d s: %q", i, answer)
+		}
+	}
+	if logged != 3 || greeted != 18 {
+		t.Errorf("%d lines in the log, %d greetings", logged, greeted)
+	}
+	listener.Close()
+	if answer := p.stranger("db1", "127.0.0.1", port, 21*time.Second); answer != cluster.AnswerRefused {
+		t.Errorf("it is gone: %q", answer)
+	}
+}
