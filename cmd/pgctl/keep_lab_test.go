@@ -25,8 +25,10 @@ func TestLabKeep(t *testing.T) {
 	for _, tr := range []trouble{
 		{name: "all watchers killed", inject: func(t *testing.T, r *lab.Region, _ *lab.Host) { killWatchers(t, r) }, lasts: 4 * time.Second, outage: 2 * time.Second},
 		{name: "postmaster killed", inject: func(t *testing.T, _ *lab.Region, m *lab.Host) { killPostmaster(t, m) }, lasts: 4 * time.Second, outage: 8 * time.Second},
-		{name: "host killed", inject: func(t *testing.T, _ *lab.Region, m *lab.Host) { down = m; must(t, m.Kill(t.Context())) },
-			heal: func(t *testing.T, _ *lab.Region, m *lab.Host) { bootsReadOnly(t, m) }, moves: true, outage: 24 * time.Second},
+		{
+			name: "host killed", inject: func(t *testing.T, _ *lab.Region, m *lab.Host) { down = m; must(t, m.Kill(t.Context())) },
+			heal: func(t *testing.T, _ *lab.Region, m *lab.Host) { bootsReadOnly(t, m) }, moves: true, outage: 24 * time.Second,
+		},
 	} {
 		t.Run(tr.name, func(t *testing.T) { suffers(t, r, &tr) })
 	}

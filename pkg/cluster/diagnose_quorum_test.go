@@ -161,7 +161,8 @@ func TestDiagnoseQuorum(t *testing.T) {
 				s.Servers[1].SQL.Receiver, s.Servers[0].SQL.Standbys = nil, nil
 				everywhere(s, func(q *cluster.Quorum) { q.Former, q.Configs[0] = []string{"db2"}, cluster.SyncConfig{Gen: 6} })
 			},
-			[]string{"critical standby-not-streaming db2", "warning failover-impossible -"}, []string{"waits for an operator: pgctl upmaster db2"},
+			[]string{"critical standby-not-streaming db2", "warning failover-impossible -"},
+			[]string{"waits for an operator: pgctl upmaster db2"},
 		},
 		{
 			"a quarantined one does too", func(s *cluster.Snapshot) {
@@ -170,11 +171,13 @@ func TestDiagnoseQuorum(t *testing.T) {
 					q.Quarantined, q.Configs[0] = []cluster.Quarantine{{Host: "db2", Why: "it is ahead"}}, cluster.SyncConfig{Gen: 6}
 				})
 			},
-			[]string{"critical standby-not-streaming db2", "warning failover-impossible -"}, []string{"does not take its data for a copy: pgctl upmaster db2"},
+			[]string{"critical standby-not-streaming db2", "warning failover-impossible -"},
+			[]string{"does not take its data for a copy: pgctl upmaster db2"},
 		},
 		{
 			"the master is gone: that is the executor's to see to", func(s *cluster.Snapshot) { down(&s.Servers[0]) },
-			[]string{"critical no-master -", "critical postgres-down db1"}, []string{"the executor sees to it, where a failover is possible"},
+			[]string{"critical no-master -", "critical postgres-down db1"},
+			[]string{"the executor sees to it, where a failover is possible"},
 		},
 		{
 			"paused", func(s *cluster.Snapshot) {
