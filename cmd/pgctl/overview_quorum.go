@@ -158,7 +158,7 @@ func watcherTable(snap cluster.Snapshot, d cluster.Diagnosis, p painter) table {
 		row := []string{marked(c.Host, false), d.Regime.PartOf(c.Host), dash(w.Version), statusCell(w.Monitor, p), statusCell(w.Node, p)}
 		if !c.Reached() {
 			row[3], row[4] = p.bad("unreachable"), "-"
-		} else if w.Service.State != cluster.ServiceActive {
+		} else if w.Service.State != "" && w.Service.State != cluster.ServiceActive {
 			row[3], row[4] = p.bad(dash(string(w.Service.State))), "-"
 		}
 		t.rows = append(t.rows, row)

@@ -172,6 +172,9 @@ func (d *diagnosis) whyNoMaster() (message, hint string) {
 			hint = fmt.Sprintf("nobody was promoted since %s was master: start it again: %s", s.Host, s.Service.command(s.Host, "start"))
 		}
 	}
+	if d.decided() {
+		hint = "the executor sees to it, where a failover is possible: pgctl overview --watch"
+	}
 	return "no server answers as master: " + strings.Join(notes, ", "), hint
 }
 

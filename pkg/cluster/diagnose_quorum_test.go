@@ -157,6 +157,29 @@ func TestDiagnoseQuorum(t *testing.T) {
 			[]string{"the standbys that could take over are missing: db2 does not run as a standby", "commits wait for it: commits wait for db2_x", "the executor takes it out of the sync set by itself"},
 		},
 		{
+			"the old master waits for an operator", func(s *cluster.Snapshot) {
+				s.Servers[1].SQL.Receiver, s.Servers[0].SQL.Standbys = nil, nil
+				everywhere(s, func(q *cluster.Quorum) { q.Former, q.Configs[0] = []string{"db2"}, cluster.SyncConfig{Gen: 6} })
+			},
+			[]string{"critical standby-not-streaming db2", "warning failover-impossible -"},
+			[]string{"waits for an operator: pgctl upmaster db2"},
+		},
+		{
+			"a quarantined one does too", func(s *cluster.Snapshot) {
+				s.Servers[1].SQL.Receiver, s.Servers[0].SQL.Standbys = nil, nil
+				everywhere(s, func(q *cluster.Quorum) {
+					q.Quarantined, q.Configs[0] = []cluster.Quarantine{{Host: "db2", Why: "it is ahead"}}, cluster.SyncConfig{Gen: 6}
+				})
+			},
+			[]string{"critical standby-not-streaming db2", "warning failover-impossible -"},
+			[]string{"does not take its data for a copy: pgctl upmaster db2"},
+		},
+		{
+			"the master is gone: that is the executor's to see to", func(s *cluster.Snapshot) { down(&s.Servers[0]) },
+			[]string{"critical no-master -", "critical postgres-down db1"},
+			[]string{"the executor sees to it, where a failover is possible"},
+		},
+		{
 			"paused", func(s *cluster.Snapshot) {
 				everywhere(s, func(q *cluster.Quorum) {
 					q.Paused = &cluster.Pause{Owner: "anna@fb", Reason: "switches", Until: "2026-01-01T00:00:00Z"}

@@ -79,7 +79,7 @@ func (d *diagnosis) oldMaster(srv *Server) string {
 func (d *diagnosis) standby(srv *Server, st Standing) {
 	if !st.Streaming {
 		message := "receives no WAL: it has no WAL receiver"
-		hint := d.whyNotStreaming()
+		hint := d.whyNotStreaming(srv.Host)
 		switch r := srv.SQL.Receiver; {
 		case r != nil && r.Status == "":
 			message, hint = "whether it receives WAL cannot be seen: the role that asks may not read pg_stat_wal_receiver", "grant it pg_monitor"
@@ -151,9 +151,14 @@ func resume(srv *Server) string {
 }
 
 // whyNotStreaming is the remedy for a standby without a stream.
-func (d *diagnosis) whyNotStreaming() string {
-	if d.view.Master == "" {
+func (d *diagnosis) whyNotStreaming(host string) string {
+	switch q := d.regime; {
+	case d.view.Master == "":
 		return "it has no master to follow: see to that first"
+	case d.decided() && slices.Contains(q.Former, host):
+		return "it was master before, and waits for an operator: pgctl upmaster " + host
+	case d.decided() && slices.ContainsFunc(q.Quarantined, func(x Quarantine) bool { return x.Host == host }):
+		return "the quorum does not take its data for a copy: pgctl upmaster " + host
 	}
 	return fmt.Sprintf("look at its PostgreSQL log for the reason (cannot reach %s, WAL already removed, another history)", d.view.Master)
 }
@@ -167,9 +172,14 @@ func (d *diagnosis) withWaiting(srv *Server, f Failure) *Failure {
 	return &f
 }
 
+// decided tells whether the executor acts where an operator would have to.
+func (d *diagnosis) decided() bool {
+	return d.HA == nodes.HAEnabled && d.regime != nil && d.regime.Decides() && d.regime.Halted == ""
+}
+
 // unsync is how commits stop waiting for a server that stays away.
 func (d *diagnosis) unsync(host string) string {
-	if d.HA == nodes.HAEnabled && d.regime != nil && d.regime.Decides() {
+	if d.decided() {
 		return "if it stays away, the executor takes it out of the sync set by itself"
 	}
 	return "if it stays away: pgctl unsync " + host

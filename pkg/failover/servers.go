@@ -2,6 +2,7 @@ package failover
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -104,7 +105,31 @@ func (h *Servers) login(ctx context.Context, dirs map[string]string) (postgres.C
 		}
 		errs = append(errs, err)
 	}
+	if login := h.keptLogin(ctx, dirs); login != nil {
+		h.known = login
+		return maps.Clone(login), nil
+	}
 	return nil, errors.Join(append([]error{errors.New("no server says how a standby logs in on its master (primary_conninfo); set replication.user in pgctl.yaml")}, errs...)...)
+}
+
+// keptByWatchers is where a server's watcher keeps how a standby logs in: what it has frozen or promoted does not say it any more.
+const keptByWatchers = "/var/lib/pgctl/replication.json"
+
+// keptLogin is how a standby logs in by what the watchers have kept; nil where no server that answers has it.
+func (h *Servers) keptLogin(ctx context.Context, dirs map[string]string) postgres.ConnInfo {
+	for _, host := range h.Inventory {
+		if dirs[host] == "" {
+			continue
+		}
+		ctx, cancel := h.ask(ctx)
+		text, err := remote.ReadFile(ctx, h.Hosts(host), keptByWatchers)
+		cancel()
+		var login postgres.ConnInfo
+		if err == nil && json.Unmarshal(text, &login) == nil && login["user"] != "" {
+			return login
+		}
+	}
+	return nil
 }
 
 // upstream is how the step's host reaches its master.
