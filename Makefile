@@ -15,6 +15,7 @@ REGIONS     ?= 2
 LAB_TEST    := $(GO) test -tags lab -count=1 -p 1 -parallel $(REGIONS) -timeout 60m
 REGION      ?= region
 FUZZTIME    ?= 30s
+BENCH_RUNS  ?= 10
 
 # What the lab needs of Debian, as commands and as packages.
 LAB_COMMANDS := mmdebstrap systemd-nspawn nft ip ssh-keygen
@@ -60,8 +61,13 @@ fuzz: ## run every fuzz test for FUZZTIME
 		done; \
 	done
 
-bench: ## ask hundreds of hosts against asking one
+bench: lab-deps ## ask hundreds of hosts against asking one; measure outages on real hosts, BENCH_RUNS times each (long)
 	$(GO) test -run '^$$' -bench . -benchtime 10x ./pkg/observe
+	@if reason=$$($(LAB) check 2>&1); then \
+		BENCH_RUNS=$(BENCH_RUNS) $(GO) test -tags lab -count=1 -timeout 3h -v -run '^TestBenchKeep$$' ./cmd/pgctl; \
+	else \
+		echo "make bench: left out the outages on real hosts: $$reason"; \
+	fi
 
 failovers: ## measure the time to the next leader of the quorum, over thousands of elections
 	CONSENSUS_RUNS=2000 $(GO) test -count=1 -timeout 60m -v -run '^TestTimeToTheNextLeader$$' ./pkg/consensus

@@ -45,7 +45,7 @@ func (a *app) doctor(ctx context.Context) error {
 	p := a.painter()
 	whole := overviewDocument(snap, d)
 	err = a.print(doctorDoc{whole.Region, whole.Findings}, func() error {
-		out := page{headline: headline(d, p), width: pageWidth}
+		out := page{headline: headline(snap, d, p), width: pageWidth}
 		for _, f := range d.Findings {
 			out.findings = append(out.findings, findingText(f, p))
 		}

@@ -62,7 +62,9 @@ func (a *app) changeHA(ctx context.Context, command string, wish failover.HAWish
 		return err
 	}
 	defer closeSite()
-	if err := fitsHA(site.Inventory, wish); err != nil {
+	if err := fitsHA(site.Inventory, wish); refusalOf(err) != nil {
+		return err
+	} else if err != nil {
 		return usageError(command, err)
 	}
 	snap, facts, err := a.mayChangeHA(ctx, site, wish)
@@ -88,7 +90,6 @@ func (a *app) changeHA(ctx context.Context, command string, wish failover.HAWish
 		return err
 	}
 	if wish.On {
-		fmt.Fprintln(a.err, "pgctl: warning: the watcher of this version watches and reports only: nothing fails over by itself yet")
 		c.plan.Facts, c.still, c.undo = facts, onServers(site, opts.accept, ha.Still), ha.Back
 	}
 	if err := a.apply(ctx, command, c, opts); err != nil || opts.dryRun {
@@ -112,7 +113,9 @@ func giveUp(wish failover.HAWish) error {
 // fitsHA refuses a site or a zone for which there is nothing to do.
 func fitsHA(inv *nodes.Inventory, wish failover.HAWish) error {
 	if inv.Kind == nodes.KindPG9 {
-		return errors.New("this is a 9.x site: its failover is pgpool's, not the watchers'")
+		return &cluster.Refusal{Risks: []cluster.Risk{{
+			Evidence: "this is a 9.x site: its failover is pgpool's, not the watchers'", Hint: "pgctl " + failover.FlagsCommand(wish.On),
+		}}}
 	}
 	var zones []string
 	for _, z := range inv.Zones {

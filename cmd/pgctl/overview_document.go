@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/nodes"
 )
 
 // The document of `overview -o json`. It is a contract (docs/json.md): fields are added, never renamed or dropped, and
@@ -24,6 +25,7 @@ type regionDoc struct {
 	Status   cluster.Status `json:"status"`
 	Pause    *pausedDoc     `json:"pause"`
 	Quorum   *quorumDoc     `json:"quorum"`
+	Failover *string        `json:"failover"`
 }
 
 type serverDoc struct {
@@ -81,6 +83,7 @@ type poolDoc struct {
 	Service   string       `json:"service"`
 	Backends  []backendDoc `json:"backends"`
 	Running   []backendDoc `json:"running_backends"`
+	Failover  *string      `json:"failover"`
 }
 
 type backendDoc struct {
@@ -113,14 +116,21 @@ func overviewDocument(snap cluster.Snapshot, d cluster.Diagnosis) overviewDoc {
 	if q := d.Regime; q != nil {
 		doc.Region.Epoch, doc.Region.Executor, doc.Region.Pause = known(uint64(q.Epoch)), known(q.Leader), pausedDocument(q.Paused)
 	}
+	if snap.Kind == nodes.KindPG9 {
+		doc.Region.Failover = known(string(snap.Failover()))
+	}
 	for i, s := range snap.Servers {
 		doc.Servers = append(doc.Servers, serverDocument(s, d.Standings[i]))
 	}
 	for _, p := range snap.Pools {
-		doc.Pools = append(doc.Pools, poolDoc{
+		pool := poolDoc{
 			Host: p.Host, Reachable: p.Reached(), Service: serviceWord(p.Service),
 			Backends: backendDocs(p.Backends), Running: backendDocs(p.Running),
-		})
+		}
+		if snap.Kind == nodes.KindPG9 {
+			pool.Failover = known(string(p.Failover()))
+		}
+		doc.Pools = append(doc.Pools, pool)
 	}
 	for _, a := range snap.Arbiters {
 		doc.Arbiters = append(doc.Arbiters, arbiterDoc{Host: a.Host, Zone: known(a.Zone), Reachable: a.Reached(), Watcher: watcherDocument(a.Watcher)})

@@ -24,7 +24,7 @@ type page struct {
 }
 
 func overviewTables(snap cluster.Snapshot, d cluster.Diagnosis, p painter, wide bool) page {
-	out := page{headline: headline(d, p), notes: quorumLines(snap, d, p), width: pageWidth}
+	out := page{headline: headline(snap, d, p), notes: quorumLines(snap, d, p), width: pageWidth}
 	if wide {
 		out.width = 0
 	}
@@ -76,7 +76,7 @@ func (g page) write(w io.Writer) error {
 }
 
 // headline is the region in one line.
-func headline(d cluster.Diagnosis, p painter) string {
+func headline(snap cluster.Snapshot, d cluster.Diagnosis, p painter) string {
 	status := map[cluster.Status]string{
 		cluster.Healthy: p.good("healthy"), cluster.Degraded: p.warn("degraded"), cluster.CriticalFailure: p.bad("critical"),
 	}[d.Status]
@@ -87,7 +87,11 @@ func headline(d cluster.Diagnosis, p painter) string {
 	case len(d.Masters) > 1:
 		master = strconv.Itoa(len(d.Masters)) + " masters"
 	}
-	return wrap(fmt.Sprintf("REGION %s, %s, HA %s", status, master, haText(d)), pageWidth, "  ")
+	ha := "HA " + haText(d)
+	if snap.Kind == nodes.KindPG9 {
+		ha = "pgpool's failover " + failoverCell(snap.Failover(), p)
+	}
+	return wrap(fmt.Sprintf("REGION %s, %s, %s", status, master, ha), pageWidth, "  ")
 }
 
 func serverTable(snap cluster.Snapshot, d cluster.Diagnosis, p painter, wide bool) table {
@@ -165,17 +169,35 @@ func asideTable(snap cluster.Snapshot) table {
 
 func poolTable(snap cluster.Snapshot, p painter, wide bool) table {
 	t := table{header: []string{"  POOL", "SERVICE", "BACKENDS"}}
+	pg9 := snap.Kind == nodes.KindPG9
+	if pg9 {
+		t.header = append(t.header, "FAILOVER")
+	}
 	if wide {
 		t.header = append(t.header, "RUNNING")
 	}
 	for _, pool := range snap.Pools {
-		row := []string{marked(pool.Host, false), serviceCell(pool.Common, pool.Service, p), backendCell(pool.Backends, snap.Kind == nodes.KindPG9 || wide)}
+		row := []string{marked(pool.Host, false), serviceCell(pool.Common, pool.Service, p), backendCell(pool.Backends, wide)}
+		if pg9 {
+			row = append(row, failoverCell(pool.Failover(), p))
+		}
 		if wide {
 			row = append(row, backendCell(pool.Running, false))
 		}
 		t.rows = append(t.rows, row)
 	}
 	return t
+}
+
+// failoverCell is whether pgpool may fail over, on or off by choice; mixed is neither.
+func failoverCell(f cluster.Failover, p painter) string {
+	switch f {
+	case cluster.FailoverUnknown:
+		return "unknown"
+	case cluster.FailoverMixed:
+		return p.warn(string(f))
+	}
+	return string(f)
 }
 
 func arbiterTable(snap cluster.Snapshot, p painter) table {

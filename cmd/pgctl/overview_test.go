@@ -212,7 +212,7 @@ func TestCodesAreDocumented(t *testing.T) {
 		cluster.NoMaster, cluster.SplitBrain, cluster.HostUnreachable, cluster.PostgresDown, cluster.PgpoolDown, cluster.PgpoolWrongBackend,
 		cluster.StandbyNotStreaming, cluster.StandbyLagging, cluster.NotSynchronous, cluster.Diverged, cluster.MasterFileStale, cluster.WatcherDown,
 		cluster.WatcherUnhealthy, cluster.NoQuorum, cluster.HAConfigMismatch, cluster.ArbiterMissing, cluster.SlotRetainsWAL, cluster.DiskLow,
-		cluster.VersionMismatch, cluster.SystemIDMismatch, cluster.ClockSkew, cluster.ChangeUnfinished, cluster.FailoverImpossible,
+		cluster.VersionMismatch, cluster.SystemIDMismatch, cluster.ClockSkew, cluster.ChangeUnfinished, cluster.FailoverImpossible, cluster.FailoverDiffers,
 	)
 	for _, code := range codes {
 		if !documented[string(code)] {

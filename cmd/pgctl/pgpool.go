@@ -87,7 +87,7 @@ func noPools(confDir string) error {
 // ofPools tells whether a finding says something of the pools, or of who is master.
 func ofPools(snap cluster.Snapshot, f cluster.Finding) bool {
 	switch f.Code {
-	case cluster.PgpoolDown, cluster.PgpoolWrongBackend, cluster.NoMaster, cluster.SplitBrain:
+	case cluster.PgpoolDown, cluster.PgpoolWrongBackend, cluster.FailoverDiffers, cluster.NoMaster, cluster.SplitBrain:
 		return true
 	case cluster.HostUnreachable:
 		return slices.ContainsFunc(snap.Pools, func(p cluster.Pool) bool { return p.Host == f.Host })

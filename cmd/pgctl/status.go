@@ -113,7 +113,9 @@ func (a *app) askStatus(ctx context.Context, site *observe.Site) (statusDoc, err
 	for _, s := range snap.Servers {
 		h := doc.host(s.Common)
 		h.add("postgresql", s.Service, true)
-		h.add("pg_watcher", s.Watcher.Service, watched)
+		if snap.Kind != nodes.KindPG9 { // which has no watchers
+			h.add("pg_watcher", s.Watcher.Service, watched)
+		}
 	}
 	for _, p := range snap.Pools {
 		doc.host(p.Common).add("pgpool2", p.Service, true)

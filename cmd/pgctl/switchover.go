@@ -28,6 +28,8 @@ func newSwitchoverCmd(a *app) *cobra.Command {
 it, has every other standby and the old master follow it, and moves the pools. Until the promotion
 the way back is open: if something fails, the old master is started again.
 
+Where HA is on, the quorum does all of that, and switchover asks it and looks on.
+
 Without --to it takes the best standby: a synchronous one, the furthest. It is refused (4) when
 the change could not come to a good end.`,
 		Example: "  pgctl switchover --dry-run\n  pgctl switchover --to db2\n  pgctl switchover --to db2 --yes",
@@ -53,6 +55,9 @@ func (a *app) switchover(ctx context.Context, command string, opts takeoverOpts)
 }
 
 func (a *app) planSwitchover(ctx context.Context, site *observe.Site, snap cluster.Snapshot, o failover.TakeoverOptions) (change, error) {
+	if q := failover.ViaExecutor(snap); q != nil {
+		return a.viaExecutor(site, q, o.To)
+	}
 	servers := a.servers(site)
 	begun, done, err := plan.Unfinished(journalPath("switchover"))
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -66,7 +67,7 @@ func (a *app) watch(ctx context.Context, serverYAML string) error {
 	pg := cfg.Postgres
 	return watch.Run(ctx, watch.Options{
 		Host: host, Local: pool.Host(host), ServerYAML: serverYAML,
-		RunDir: watch.RunDir, StateDir: watch.StateDir, MemoryPath: watch.MemoryPath, TLSDir: watch.TLSDir, ControlPath: watch.ControlPath, Listen: cfg.Watch.Listen, Notify: cfg.Watch.Notify,
+		RunDir: watch.RunDir, StateDir: watch.StateDir, MemoryPath: watch.MemoryPath, TLSDir: watch.TLSDir, ControlPath: watch.ControlPath, Listen: cfg.Watch.Listen, Metrics: cfg.Watch.Metrics, Watchdog: cfg.Watch.Watchdog, Notify: cfg.Watch.Notify,
 		Postgres:    postgres.Settings{DataDir: pg.DataDir, Port: pg.Port, OSUser: pg.OSUser, User: pg.User, DBName: pg.DBName, BinDir: pg.BinDir, Service: pg.Service},
 		Replication: cfg.Replication, PGPool: pgpool.Settings{Conf: cfg.Pgpool.Conf, Service: cfg.Pgpool.Service, User: cfg.Pgpool.User, DBName: cfg.Pgpool.DBName},
 		Version: version, Binary: binary, Settings: settings, Now: a.now,
@@ -76,10 +77,14 @@ func (a *app) watch(ctx context.Context, serverYAML string) error {
 
 // sumOf is the SHA-256 of a file, in hexadecimal; "" beside an error.
 func sumOf(path string) (string, error) {
-	data, err := os.ReadFile(path)
+	file, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:]), nil
+	defer file.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, file); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }

@@ -23,6 +23,12 @@ type flavour struct {
 }
 
 func (s Spec) flavour() flavour {
+	if s.PG9 {
+		return flavour{
+			version: "9.3", port: 5432, dataFS: "/var/lib/postgresql/9.3", dataDir: "/var/lib/postgresql/9.3/main",
+			binDir: "/usr/lib/postgresql/9.3/bin", confDir: "/etc/postgresql/9.3/main", unit: "postgresql",
+		}
+	}
 	if s.Postgres == "10" {
 		return flavour{
 			version: "10", port: 5433, dataFS: "/opt/postgresql", dataDir: "/opt/postgresql/data",
@@ -61,7 +67,7 @@ func (r *Region) createCluster(ctx context.Context) error {
 		"--bind=" + first.data + ":" + f.dataFS,
 		"--setenv=LANG=C.UTF-8", "--setenv=PGBIN=" + f.binDir, "--setenv=PGDATA=" + f.dataDir, fmt.Sprintf("--setenv=PGPORT=%d", f.port),
 		"--setenv=APP_PASSWORD=" + AppPassword, "--setenv=POOL_PASSWORD=" + PoolPassword,
-		"--setenv=REPLICATOR_PASSWORD=" + ReplicatorPassword, "--setenv=STANDBYS=" + strings.Join(r.spec.servers()[1:], " "),
+		"--setenv=REPLICATOR_PASSWORD=" + ReplicatorPassword, "--setenv=SLOTS=" + strings.Join(r.spec.slots(), " "), "--setenv=PGCONF=" + f.confDir,
 		"--setenv=STANDBY_SETTINGS=-c " + strings.Join(standbySettings[:], " -c "),
 		"/bin/sh", "-eu", "/root/initdb.sh",
 	}
@@ -91,11 +97,23 @@ func (r *Region) createCluster(ctx context.Context) error {
 	return nil
 }
 
+// slots are the replication slots that the master keeps: one for each standby, but 9.3 has none.
+func (s Spec) slots() []string {
+	if s.PG9 {
+		return nil
+	}
+	return s.servers()[1:]
+}
+
 // configureServer writes the configuration of one server into its disk.
 func (r *Region) configureServer(name string) error {
 	f := r.spec.flavour()
 	d := r.disk(name)
 	settings := serverConf(r.spec, name)
+	if r.spec.PG9 {
+		r.configurePG9Server(d, name)
+		return d.err
+	}
 	if f.version == "10" { // in the data directory, where a base backup takes it along
 		d.appendTo(f.confDir+"/postgresql.conf", "\n"+settings)
 		d.write(f.confDir+"/pg_hba.conf", pgHBA, 0o640, postgresUser)
@@ -120,7 +138,7 @@ func (r *Region) configureServer(name string) error {
 func serverConf(s Spec, host string) string {
 	var others []string
 	for _, name := range s.servers() {
-		if name != host {
+		if name != host && !s.PG9 {
 			others = append(others, `"`+name+`"`)
 		}
 	}
@@ -135,7 +153,7 @@ func serverConf(s Spec, host string) string {
 	}
 	b.WriteString("hot_standby = on\nshared_buffers = 32MB\nmax_wal_size = 256MB\nmin_wal_size = 64MB\npassword_encryption = 'scram-sha-256'\n")
 	fmt.Fprintf(&b, "synchronous_commit = on\nsynchronous_standby_names = '%s'\n", names)
-	if s.Postgres == "10" {
+	if s.Postgres == "10" { // Debian's are built with this directory
 		b.WriteString("unix_socket_directories = '/var/run/postgresql'\nlog_line_prefix = '%m [%p] %q%u@%d '\n")
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.ServerConf)) {
@@ -147,6 +165,10 @@ func serverConf(s Spec, host string) string {
 // standbyConf makes a server follow the master. The password is in the OS user's
 // .pgpass.
 func standbyConf(s Spec, host string) string {
+	if s.PG9 { // as configure_slave.sh writes it
+		return fmt.Sprintf("standby_mode = 'on'\nprimary_conninfo = 'host=%s port=%d user=replicator'\n"+
+			"trigger_file = '/tmp/postgres-failover.trigger'\nrecovery_target_timeline = 'latest'\n", address(11), s.flavour().port)
+	}
 	conf := fmt.Sprintf("primary_conninfo = 'host=%s port=%d user=replicator application_name=%s'\nprimary_slot_name = '%s'\n",
 		master, s.flavour().port, host, host)
 	if s.Postgres == "10" {

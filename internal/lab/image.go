@@ -21,7 +21,7 @@ const suite = "bookworm"
 
 // imagePackages is what every host has installed.
 const imagePackages = "systemd,systemd-sysv,dbus,iproute2,iputils-ping,procps,openssh-server,openssh-client," +
-	"postgresql-15,pgpool2,supervisor,nftables,less,vim-tiny,curl,sudo,ca-certificates,bash-completion"
+	"postgresql-15,pgpool2,supervisor,cron,nftables,less,vim-tiny,curl,sudo,ca-certificates,bash-completion"
 
 // imageExcludes keeps out of the image what no host reads.
 var imageExcludes = [...]string{"/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*"}

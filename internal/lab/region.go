@@ -258,9 +258,12 @@ func (r *Region) bootAll(ctx context.Context) error {
 
 // waitWorking returns when the region does what it is for.
 func (r *Region) waitWorking(ctx context.Context) error {
-	standbys := len(r.Servers()) - 1
-	err := waitFor(ctx, fmt.Sprintf("%d synchronous standbys", standbys), bootLimit, func(ctx context.Context) error {
-		out, err := r.Host(master).PSQL(ctx, "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = 'sync'")
+	standbys, state := len(r.Servers())-1, "sync"
+	if r.spec.PG9 {
+		state = "async"
+	}
+	err := waitFor(ctx, fmt.Sprintf("%d standbys that stream, %s", standbys, state), bootLimit, func(ctx context.Context) error {
+		out, err := r.Host(master).PSQL(ctx, "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = '"+state+"'")
 		if err == nil && out != fmt.Sprint(standbys) {
 			err = fmt.Errorf("%s of %d are", out, standbys)
 		}

@@ -26,6 +26,9 @@ func (r *Region) configureHosts(ctx context.Context) error {
 	if err := r.each(r.hosts, func(h *Host) error { return r.makeKey(ctx, h.Name()) }); err != nil {
 		return err
 	}
+	if err := r.makeSiteKey(ctx); err != nil {
+		return err
+	}
 	operator, err := r.publicKey(firstbox, operatorKey)
 	if err != nil {
 		return err
@@ -57,11 +60,13 @@ func (r *Region) configureHost(h hostSpec, operatorKey string) error {
 		services = append(services, "pgpool2")
 		configurePool(d, r.spec)
 	}
-	if h.name != firstbox {
+	if r.spec.PG9 {
+		services = append(services, r.configurePG9(d, h)...)
+	} else if h.name != firstbox {
 		services = append(services, "supervisor")
 		d.write("/pitrix/conf/global/server.yaml", serverYAML(r.spec, r.spec.zoneFileOf(h)), 0o644, rootUser)
 	}
-	if h.server && r.spec.Postgres == "10" {
+	if h.server && r.spec.Postgres == "10" && !r.spec.PG9 {
 		installPostgres10(d)
 	}
 	d.write("/etc/region-services", strings.Join(services, "\n")+"\n", 0o644, rootUser)
@@ -105,16 +110,22 @@ func (r *Region) configureFirstbox() error {
 		return err
 	}
 	d.write("/root/.ssh/known_hosts", known, 0o600, rootUser)
-	d.write("/pitrix/conf/nodes/pgserver", nodesFile(r.spec.servers()), 0o644, rootUser)
+	if r.spec.PG9 {
+		r.configurePG9Firstbox(d)
+	} else {
+		d.write("/pitrix/conf/nodes/pgserver", nodesFile(r.spec.servers()), 0o644, rootUser)
+	}
 	d.write("/pitrix/conf/nodes/pgpool", nodesFile(r.spec.pools()), 0o644, rootUser)
 	if arbiters := r.spec.arbiters(); len(arbiters) > 0 {
 		d.write("/pitrix/conf/nodes/webservice", nodesFile(arbiters), 0o644, rootUser)
 	}
-	for _, zone := range r.spec.zones() {
-		d.write("/pitrix/conf/variables/global/server.yaml."+zone, serverYAML(r.spec, zone), 0o644, rootUser)
+	if !r.spec.PG9 {
+		for _, zone := range r.spec.zones() {
+			d.write("/pitrix/conf/variables/global/server.yaml."+zone, serverYAML(r.spec, zone), 0o644, rootUser)
+		}
+		d.write("/pitrix/upgrade/build_global_conf.sh", buildGlobalConf, 0o755, rootUser)
+		d.write("/pitrix/upgrade/update.sh", updateScript, 0o755, rootUser)
 	}
-	d.write("/pitrix/upgrade/build_global_conf.sh", buildGlobalConf, 0o755, rootUser)
-	d.write("/pitrix/upgrade/update.sh", updateScript, 0o755, rootUser)
 	if r.spec.Binary != "" {
 		binary, err := os.ReadFile(r.spec.Binary)
 		if err != nil {
@@ -192,16 +203,27 @@ func (r *Region) makeKey(ctx context.Context, host string) error {
 		paths = append(paths, operatorKey)
 	}
 	for _, path := range paths {
-		argv := []string{"chroot", dirsOf(r.Name(), host).root, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "root@" + host, "-f", path}
-		if err := run(ctx, argv...); err != nil {
-			return fmt.Errorf("%s: %w", host, err)
+		if err := r.makeKeyAt(ctx, host, path); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+func (r *Region) makeKeyAt(ctx context.Context, host, path string) error {
+	argv := []string{"chroot", dirsOf(r.Name(), host).root, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "root@" + host, "-f", path}
+	if err := run(ctx, argv...); err != nil {
+		return fmt.Errorf("%s: %w", host, err)
+	}
+	return nil
+}
+
 func (r *Region) publicKey(host, path string) (string, error) {
-	text, err := os.ReadFile(filepath.Join(dirsOf(r.Name(), host).root, path+".pub"))
+	return readFile(filepath.Join(dirsOf(r.Name(), host).root, path+".pub"))
+}
+
+func readFile(path string) (string, error) {
+	text, err := os.ReadFile(path)
 	return string(text), err
 }
 

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -39,6 +40,11 @@ type Spec struct {
 	// Postgres is "15" (Debian's packages and paths; also when empty) or "10"
 	// (10.23 with its data in /opt/postgresql/data, on port 5433).
 	Postgres string
+	// PG9 makes the region a site of installer 3.x: node files pgmaster and pgslave,
+	// two servers that replicate asynchronously, two pools of their own that can fail
+	// over, the site scripts (stand-ins of ours), no zones and no arbiters, no host
+	// with systemd. PostgreSQL 10.23 stands in for 9.3, in the paths of 9.3.
+	PG9 bool
 	// NoSystemd names the hosts that run without systemd, as Ubuntu 14.04 did:
 	// services are started by their init scripts.
 	NoSystemd []string
@@ -73,6 +79,12 @@ func (s Spec) withDefaults() (Spec, error) {
 	if !regionName.MatchString(s.Name) {
 		return s, fmt.Errorf("region name %q: want a lower-case letter, then up to 15 letters, digits and dashes", s.Name)
 	}
+	if s.PG9 {
+		var err error
+		if s, err = s.asPG9(); err != nil {
+			return s, err
+		}
+	}
 	if s.Servers == 0 {
 		s.Servers = 2
 	}
@@ -106,6 +118,19 @@ func (s Spec) withDefaults() (Spec, error) {
 		if !slices.ContainsFunc(s.hosts(), func(h hostSpec) bool { return h.name == name }) {
 			return s, fmt.Errorf("host %q without systemd: the region has no such host, only %s", name, strings.Join(s.hostNames(), ", "))
 		}
+	}
+	return s, nil
+}
+
+// asPG9 fills in what a 9.x region is, or refuses what it cannot be.
+func (s Spec) asPG9() (Spec, error) {
+	given := s
+	s.Servers, s.Arbiters, s.Postgres, s.OwnPools = 2, NoArbiters, "10", true
+	s.NoSystemd = s.hostNames()
+	other := func(set, is bool) bool { return set && !is }
+	if other(given.Servers != 0, given.Servers == 2) || other(given.Arbiters != 0, given.Arbiters == NoArbiters) ||
+		other(given.Postgres != "", given.Postgres == "10") || other(given.NoSystemd != nil, len(given.NoSystemd) == len(s.NoSystemd)) || given.HAOn {
+		return s, errors.New("a 9.x region has two servers, no arbiter, no watcher, no host with systemd, and its PostgreSQL is given")
 	}
 	return s, nil
 }

@@ -29,6 +29,7 @@ func TestSpecHosts(t *testing.T) {
 		{"three zones may have one", Spec{Servers: 3, Arbiters: 1}, "firstbox db1 db2 db3 arb1", "db1 db2"},
 		{"no arbiters", Spec{Arbiters: NoArbiters}, "firstbox db1 db2", "db1 db2"},
 		{"pools of their own", Spec{OwnPools: true}, "firstbox db1 db2 pool1 pool2 arb1 arb2", "pool1 pool2"},
+		{"a 9.x site", Spec{PG9: true}, "firstbox db1 db2 pool1 pool2", "pool1 pool2"},
 		{"one server", Spec{Servers: 1}, "firstbox db1 arb1 arb2", "db1"},
 	}
 	for _, tt := range tests {
@@ -55,6 +56,8 @@ func TestSpecRefuses(t *testing.T) {
 		{"arbiters", Spec{Arbiters: -2}, "-2 arbiters"},
 		{"version", Spec{Postgres: "9.3"}, "9.3"},
 		{"small disk", Spec{DataBytes: 1}, "256 MiB"},
+		{"a 9.x site with three servers", Spec{PG9: true, Servers: 3}, "a 9.x region has two servers"},
+		{"a 9.x site with systemd on one host", Spec{PG9: true, NoSystemd: []string{"db1"}}, "a 9.x region has"},
 		{"unknown host", Spec{NoSystemd: []string{"db9"}}, "no such host"},
 	}
 	for _, tt := range tests {

@@ -60,6 +60,8 @@ func (w *world) performPower(i int, a cluster.Action) {
 		if p.writes(w.now) {
 			w.sign(h, a.Epoch, a.Nonce)
 		}
+	case cluster.DoMakeWay:
+		w.makeWay(i)
 	case cluster.DoStop, cluster.DoKill:
 		if p.doomed = w.now < p.hung; !p.doomed { // a process that waits for its disk ends when that answers
 			p.stop()
@@ -165,4 +167,19 @@ func (w *world) renew(i, from int) {
 	}
 	w.start(h)
 	w.say("%s: is a copy of %s now, as %s", h.name, src.name, h.incarnation)
+}
+
+// makeWay is a clean stop: the standbys that stream get what there is, as far as the network lets it, and nobody is acknowledged in the middle of it.
+func (w *world) makeWay(i int) {
+	p := w.hosts[i].pg
+	if w.now < p.hung || !p.works(w.now) {
+		return // it heeds nothing: what is decided next will
+	}
+	p.waiters = nil
+	for j := range w.topo.Servers {
+		if w.hosts[j].pg.receiver == i {
+			w.stream(j)
+		}
+	}
+	p.stop()
 }

@@ -10,7 +10,7 @@ import (
 // established begins the work of a new executor.
 func (w *world) established(i int) {
 	x := &w.hosts[i].w
-	x.pending = nil
+	x.pending, x.granted = nil, w.hosts[i].clock
 	if w.m == TimersRestart {
 		c := w.hosts[i].clock
 		for j := range x.life {
@@ -52,7 +52,30 @@ func (w *world) execute(i int, p *cluster.Policy) {
 			w.submit(i)
 		}
 		w.misrule(i)
+		return
 	}
+	x.cmd, x.cmdDue = w.wish(x.state, x, h.clock), w.now+2*tick
+}
+
+// wishLimit is how long a master may take to make way until it goes on.
+const wishLimit = 15 * time.Second
+
+// wish is what an operator wants of the executor, now and then, and its end; nil nothing.
+func (w *world) wish(s *cluster.State, x *watcher, clock time.Duration) *cluster.Command {
+	switch {
+	case s.Wanted == "":
+		x.wanted = 0
+	case x.wanted == 0:
+		x.wanted = clock
+	case clock > x.wanted+wishLimit:
+		return &cluster.Command{Kind: cluster.KeepMaster, Epoch: s.Epoch, Gen: s.Gen, Host: s.Wanted, Record: cluster.Record{Rule: "it took too long"}}
+	}
+	if w.f.switches == 0 || s.Wanted != "" || w.healed != 0 || w.promised() || s.Phase != cluster.Serving || !s.Opened || !w.rng.one(w.f.switches) {
+		return nil
+	}
+	to := w.hosts[w.rng.n(w.topo.Servers)].name
+	w.say("an operator wants %s to be master", to)
+	return &cluster.Command{Kind: cluster.HandOver, Epoch: s.Epoch, Gen: s.Gen, Host: to, Record: cluster.Record{Rule: "an operator wants it"}}
 }
 
 // submit proposes what was decided a while ago.

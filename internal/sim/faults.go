@@ -13,6 +13,7 @@ type faults struct {
 	slowNet    int // messages that are under way for seconds
 	cancels    int // waiting commits that a client gives up
 	late       int // proposals whose outcome is not known, and that come much later
+	switches   int // rounds of the executor in which an operator wants another master
 	events     []event
 }
 
@@ -72,6 +73,8 @@ const (
 	slowReceiver
 	cannotStart
 	signByHand
+	pauseHA
+	inventory
 	kinds
 )
 
@@ -98,6 +101,7 @@ func (w *world) draw() {
 	if themes := []func(){w.zombie, w.zombie, w.sleeper, w.badJoin, w.deadMaster, w.alone, w.sleeper, w.tornJoin, w.pretender, w.thinGate, w.split, w.secondKing}; r.one(2) {
 		themes[r.n(len(themes))]()
 	}
+	w.f.switches = []int{0, 0, 0, 25, 8}[r.n(5)]
 }
 
 // random is any fault near a moment.
@@ -126,7 +130,7 @@ var kindNames = [kinds]string{
 	"PostgreSQL restart", "partition", "one-way cut", "lossy network", "walsender not scheduled", "checkpointer busy", "receiver stalls",
 	"replay held up", "replay paused", "impostor walsender", "long statement", "promoted by hand", "stopped by hand", "syntax error in postgresql.conf",
 	"probes that lie", "old disk put back", "failover by hand, without the quorum", "receiver is slow",
-	"PostgreSQL crashes and does not start", "promoted by hand, and signed",
+	"PostgreSQL crashes and does not start", "promoted by hand, and signed", "failover is paused", "out of the inventory",
 }
 
 // inject lets the faults begin that are due, and ends all at the heal.
@@ -227,6 +231,14 @@ func (w *world) begin(e event) {
 		w.oldDisk(e.host, e.arg)
 	case takeover:
 		w.takeover(e.host)
+	case pauseHA:
+		w.pauseHA(true)
+		w.ends = append(w.ends, ending{at: until, kind: pauseHA})
+	case inventory:
+		if s := w.oracle.truth.state; h.server && s.Phase == cluster.Serving && s.Master != h.name {
+			w.inventory(h.name)
+			w.ends = append(w.ends, ending{at: until, kind: inventory})
+		}
 	default:
 		if h.server {
 			w.beginPG(e, until)

@@ -40,6 +40,10 @@ func (w *world) recover(i int) {
 			w.loss = 0
 		case brokenFile:
 			w.mendFiles()
+		case pauseHA:
+			w.pauseHA(false)
+		case inventory:
+			w.inventory("")
 		case impostor:
 			p := w.hosts[e.host].pg
 			p.senders = slices.DeleteFunc(p.senders, func(s *sender) bool { return s.host < 0 && s.name == e.name })
@@ -62,6 +66,7 @@ func (w *world) heal() {
 	w.cut, w.loss, w.orphans, w.late, w.ends = [12][12]bool{}, 0, nil, nil, nil
 	w.f = faults{slowReload: 1000}
 	w.mendFiles()
+	w.inventory("")
 	if w.oracle.byHand {
 		w.resetQuorum()
 	}

@@ -15,6 +15,9 @@ func (w *world) operate() {
 		w.adopt(i)
 		return
 	}
+	if s.Paused != nil {
+		w.pauseHA(false)
+	}
 	for i := range w.topo.Servers {
 		h := &w.hosts[i]
 		h.pg.replayOff = false
@@ -25,6 +28,29 @@ func (w *world) operate() {
 		if m := w.index(s.Master); (s.QuarantineOf(h.name) != "" || slices.Contains(s.Former, h.name)) && !w.p.MasterByTS && s.Opened && m >= 0 && !s.Listed(h.incarnation) && s.MemberOf(h.name) == h.incarnation {
 			w.say("%s: an operator runs upmaster", h.name)
 			w.renew(i, m)
+		}
+	}
+}
+
+// pauseHA asks whoever leads to begin a pause, or to end it.
+func (w *world) pauseHA(begin bool) {
+	i, s := w.leader(), w.oracle.truth.state
+	if i < 0 || s.Phase == cluster.Unformed || begin == (s.Paused != nil) {
+		return
+	}
+	cmd := cluster.Command{Kind: cluster.ResumeHA, Epoch: s.Epoch, Gen: s.Gen}
+	if begin {
+		cmd.Kind, cmd.Pause = cluster.PauseHA, &cluster.Pause{Owner: "an operator", Reason: "works"}
+	}
+	w.propose(i, &cmd, w.hosts[i].raft.log.voters)
+}
+
+// inventory takes a server out of it for every watcher, and puts back whoever was out before.
+func (w *world) inventory(out string) {
+	w.p.Servers, w.policies = nil, nil
+	for i := range w.topo.Servers {
+		if w.hosts[i].name != out {
+			w.p.Servers = append(w.p.Servers, w.hosts[i].name)
 		}
 	}
 }

@@ -26,6 +26,11 @@ type watcher struct {
 	epochAt time.Duration
 	phase   cluster.Phase
 	phaseAt time.Duration
+	wanted  time.Duration // as executor: since when it knows that another master is wanted; 0 none is
+
+	master   string
+	masterAt time.Duration
+	granted  time.Duration // as executor: a lease, last; or when it became one
 
 	seq   int64
 	heard []cluster.Heard
@@ -141,7 +146,10 @@ func (x *watcher) learn(s *cluster.State, clock time.Duration) {
 	x.state = s
 	if s.Epoch != x.epoch {
 		x.epoch, x.epochAt = s.Epoch, clock
-		x.phase = "-"
+		x.phase, x.master = "-", ""
+	}
+	if s.Master != x.master {
+		x.master, x.masterAt = s.Master, clock
 	}
 	if s.Phase != x.phase {
 		x.phase, x.phaseAt = s.Phase, clock
@@ -157,6 +165,9 @@ func (w *world) round(i int) {
 	r := &cluster.Report{
 		Host: h.name, Seq: x.seq, Features: cluster.Features, Epoch: x.epoch, Phase: x.state.Phase,
 		EpochAge: h.clock - x.epochAt, PhaseAge: h.clock - x.phaseAt,
+	}
+	if x.master != "" {
+		r.MasterAge = h.clock - x.masterAt
 	}
 	r.Probes = make([]cluster.Probe, w.topo.Servers)
 	for j := range r.Probes {
@@ -181,6 +192,9 @@ func (w *world) round(i int) {
 		w.send(message{to: h.raft.leader, from: i, lease: askLease, sent: h.clock, epoch: x.epoch})
 	}
 	x.sight = cluster.Sight{Now: h.clock, Since: x.born, Heard: x.heard}
+	if h.raft.leader == i {
+		x.sight.Confirmed = h.clock - x.granted
+	}
 	p := w.policyOf(h.raft.commit)
 	if len(x.acts) == 0 {
 		if h.server {
@@ -329,6 +343,7 @@ func (w *world) grant(m message) {
 	}
 	s := h.raft.commit.state
 	if s.Epoch == m.epoch && s.Master == w.hosts[m.from].name {
+		h.w.granted = h.clock
 		w.send(message{to: m.from, from: m.to, lease: grantLease, sent: m.sent, epoch: m.epoch, gen: s.Gen})
 	}
 }

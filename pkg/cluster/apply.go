@@ -69,6 +69,8 @@ func (r Rules) transition(k CommandKind) func(*State, Command) error {
 		return voteAgain
 	case Serve:
 		return serve
+	case HandOver, KeepMaster:
+		return handOver
 	case Open:
 		return open
 	case Change:
@@ -177,6 +179,30 @@ func open(s *State, _ Command) error {
 		return refuse("it is not a serving master's clients that wait")
 	}
 	s.Opened = true
+	return nil
+}
+
+// handOver: the master stops for a server that has all that it acknowledges. What follows is an election like any other.
+func handOver(s *State, c Command) error {
+	if c.Kind == KeepMaster {
+		if s.Wanted == "" {
+			return refuse("no other master is wanted")
+		}
+		s.Wanted = ""
+		return nil
+	}
+	n, _ := s.Newest()
+	switch member := s.MemberOf(c.Host); {
+	case s.Phase != Serving || !s.Opened || len(s.Configs) != 1:
+		return refuse("%s has not settled yet", s.Master)
+	case c.Host == s.Master:
+		return refuse("%s is the master", c.Host)
+	case s.Wanted != "":
+		return refuse("%s is about to make way for %s", s.Master, s.Wanted)
+	case !n.Has(member) || s.QuarantineOf(c.Host) != "":
+		return refuse("no commit waits for %s", c.Host)
+	}
+	s.Wanted = c.Host
 	return nil
 }
 

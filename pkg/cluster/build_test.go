@@ -33,6 +33,21 @@ func region(servers int) cluster.Snapshot {
 	return snap
 }
 
+// pg9 makes of a region a 9.x site: both servers are backends, the master the first; nothing waits for the slave, and pgpool does not fail
+// over.
+func pg9(snap *cluster.Snapshot) {
+	const flag = "DISALLOW_TO_FAILOVER"
+	snap.Kind, snap.HA, snap.Zones, snap.Arbiters = nodes.KindPG9, nodes.HAAbsent, 0, nil
+	snap.Servers[0].SQL.Standbys[0].SyncState = "async"
+	for i := range snap.Servers {
+		snap.Servers[i].MasterFile = nil
+	}
+	for i := range snap.Pools {
+		snap.Pools[i].Backends = []cluster.Backend{{Host: "db1", Port: 5432, Flag: flag}, {Host: "db2", Port: 5432, Flag: flag}}
+		snap.Pools[i].Running = []cluster.Backend{{Host: "db1", Port: 5432, Role: "primary", Flag: flag}, {Host: "db2", Port: 5432, Role: "standby", Flag: flag}}
+	}
+}
+
 func common(host, address string) cluster.Common {
 	return cluster.Common{
 		Host: host, Addresses: []string{address}, Clock: &cluster.Clock{Within: 10 * time.Millisecond},

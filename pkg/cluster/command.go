@@ -13,6 +13,8 @@ const (
 	Elect      CommandKind = "elect"       // the candidate, with who is frozen and where
 	VoteAgain  CommandKind = "vote-again"  // the elected one did not get there: electing again
 	Serve      CommandKind = "serve"       // the elected one is promoted: its row, and the first configuration
+	HandOver   CommandKind = "hand-over"   // an operator's wish: the master makes way for Host
+	KeepMaster CommandKind = "keep-master" // that comes to nothing: it goes on
 	Open       CommandKind = "open"        // clients may come
 	Change     CommandKind = "change"      // one more configuration in force, the newest
 	Settle     CommandKind = "settle"      // the newest is proven to be the only one

@@ -40,7 +40,7 @@ func (r Rules) Decide(s *State, v *Sight, p *Policy, nonce string) Decision {
 	if p.Inactive {
 		return d.out
 	}
-	for _, step := range []func(){d.foreignSignature, d.formation, d.election, d.succession, d.failover, d.opening, d.isolation, d.registration, d.syncSet, d.pools, d.level, d.spare} {
+	for _, step := range []func(){d.foreignSignature, d.formation, d.election, d.succession, d.handOver, d.failover, d.opening, d.isolation, d.registration, d.syncSet, d.pools, d.level, d.spare} {
 		if step(); d.out.Command != nil || d.out.Voters != nil || d.done {
 			break
 		}
@@ -129,6 +129,23 @@ func (d *decider) formation() {
 		return
 	}
 	d.propose(Command{Kind: Form, Host: master.Host, Name: master.Name, System: master.System, Nonce: d.nonce, Rows: master.Rows, Above: above}, "the only master of a region that was never formed")
+}
+
+// handOver ends the epoch of a master that has made way, as its own watcher says.
+func (d *decider) handOver() {
+	if d.s.Phase != Serving || d.s.Wanted == "" {
+		return
+	}
+	f := d.facts(d.s.Master)
+	if f == nil || f.Running {
+		d.wait("%s makes way for %s", d.s.Master, d.s.Wanted)
+		return
+	}
+	if missing := d.prospect(); missing != "" {
+		d.wait("%s", missing)
+		return
+	}
+	d.propose(Command{Kind: OpenVote, Host: d.s.Master}, fmt.Sprintf("%s has made way for %s", d.s.Master, d.s.Wanted))
 }
 
 // failover ends the epoch of a master that has made no progress for down_after, for anybody. It needs the prospect of a successor: the

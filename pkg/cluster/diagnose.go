@@ -39,6 +39,7 @@ func diagnose(s Snapshot, supposed bool) Diagnosis {
 	for i := range s.Pools {
 		d.pool(&s.Pools[i])
 	}
+	d.flags9()
 	d.blocked()
 	d.identities()
 	d.masterFiles()
@@ -139,19 +140,22 @@ func (d *diagnosis) newerMaster() string {
 		case s.SQL.Timeline == top:
 			newest = append(newest, s.Host)
 		default:
-			others = append(others, "pgctl upmaster "+s.Host)
+			others = append(others, d.rejoin(s.Host))
 		}
 	}
 	if len(newest) == 1 {
 		return fmt.Sprintf("%s has the newer timeline; where it is to stay: %s (that says what only the other holds)", newest[0], strings.Join(others, ", "))
 	}
-	return "see which one the pools write to (pgctl pgpool show) and what only the other holds; then pgctl upmaster OTHER, where the newer one is to stay"
+	return "see which one the pools write to (pgctl pgpool show) and what only the other holds; then " + d.rejoin("OTHER") + ", where the newer one is to stay"
 }
 
 // whyNoMaster names who was master by the files of the servers that do not answer, and how far the standbys are.
 func (d *diagnosis) whyNoMaster() (message, hint string) {
 	var notes []string
 	hint = "bring back what does not answer; where a master is gone for good: pgctl failover shows who can take over"
+	if d.Kind == nodes.KindPG9 {
+		hint = "bring back what does not answer; where a master is gone for good, pgpool promotes the slave, if pgctl enable-failover has let it"
+	}
 	for i := range d.Servers {
 		s := &d.Servers[i]
 		switch {

@@ -28,7 +28,10 @@ func (d *diagnosis) pool(p *Pool) {
 		d.critical(PgpoolWrongBackend, p.Host, p.ConfFailure.Hint, "%s", p.ConfFailure.Message)
 		return
 	}
-	if d.Kind != nodes.KindPG9 && d.view.Master != "" && p.Backends != nil {
+	switch {
+	case d.Kind == nodes.KindPG9:
+		d.backends9(p)
+	case d.view.Master != "" && p.Backends != nil:
 		d.backends(p)
 	}
 }

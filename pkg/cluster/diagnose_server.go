@@ -14,11 +14,11 @@ func (d *diagnosis) server(srv *Server, st Standing) {
 	if !srv.Reached() {
 		c := srv.Common
 		c.Unreachable = d.withWaiting(srv, *srv.Unreachable)
-		d.unreachable(c, Critical)
+		d.unreachable(c, d.lost(srv))
 		return
 	}
 	if st.Diverged != "" {
-		d.critical(Diverged, srv.Host, "do not promote it; pgctl upmaster "+srv.Host, "%s", st.Diverged)
+		d.critical(Diverged, srv.Host, "do not promote it; "+d.rejoin(srv.Host), "%s", st.Diverged)
 	}
 	d.partial(srv.Common, Critical)
 	d.disk(srv)
@@ -58,7 +58,7 @@ func (d *diagnosis) postgresDown(srv *Server) {
 		}
 	}
 	f := d.withWaiting(srv, Failure{message, hint})
-	d.critical(PostgresDown, srv.Host, f.Hint, "%s", f.Message)
+	d.found = append(d.found, Finding{d.lost(srv), PostgresDown, srv.Host, f.Message, f.Hint})
 }
 
 // oldMaster is what to do with a server that is down and was master: started as it is, it may become a second one.
@@ -66,9 +66,9 @@ func (d *diagnosis) oldMaster(srv *Server) string {
 	switch {
 	case d.view.Master != "":
 		if srv.Data.Signal {
-			return "pgctl upmaster " + srv.Host
+			return d.rejoin(srv.Host)
 		}
-		return "do not start it as it is, that makes a second master: pgctl upmaster " + srv.Host
+		return "do not start it as it is, that makes a second master: " + d.rejoin(srv.Host)
 	case d.startable(srv):
 		return srv.Service.command(srv.Host, "start")
 	}
@@ -87,7 +87,7 @@ func (d *diagnosis) standby(srv *Server, st Standing) {
 			message = fmt.Sprintf("receives no WAL: its WAL receiver is %s", r.Status)
 		}
 		f := d.withWaiting(srv, Failure{message, hint})
-		d.critical(StandbyNotStreaming, srv.Host, f.Hint, "%s", f.Message)
+		d.found = append(d.found, Finding{d.lost(srv), StandbyNotStreaming, srv.Host, f.Message, f.Hint})
 	}
 	switch {
 	case srv.SQL.Paused:

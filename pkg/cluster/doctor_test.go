@@ -72,7 +72,8 @@ func TestExamine(t *testing.T) {
 	}{
 		{name: "nothing wrong", change: func(*cluster.Snapshot, *cluster.Checkup) {}},
 		{name: "a 9.x site has no watchers and no rules", change: func(s *cluster.Snapshot, c *cluster.Checkup) {
-			s.Kind, c.Inventory.Zones = nodes.KindPG9, nil
+			pg9(s)
+			c.Inventory.Zones = nil
 			s.Servers[0].Watcher.Service.State = cluster.ServiceAbsent
 		}},
 		{name: "a watcher is missing although HA is off", change: func(s *cluster.Snapshot, _ *cluster.Checkup) {

@@ -6,8 +6,11 @@ import "time"
 const Never = time.Duration(1 << 60)
 
 // Facts is what a watcher knows of its own server at one moment. Ages are monotonic and count up to that moment; they survive a restart
-// of the watcher, not of the machine. What a PostgreSQL that
-// does not run or answer would have to say keeps its last known value where the comment says so, else it is zero.
+// of the watcher, not of the machine. What a PostgreSQL that does not run or answer would have to say keeps its last known value where the
+// comment says so, else it is zero.
+//
+// A standby is asked in this order: Upstream, AtEnd, Replayed, Rows. A receiver that is gone before replay is seen to wait brings nothing more, so
+// the position read then is the end, and no row that lies before it is missing. A master's Current is read last.
 type Facts struct {
 	Host   string
 	Name   string // member name of the data here: minted at the last clone, rewind or rejoin; "" none yet

@@ -31,6 +31,7 @@ const (
 	VersionMismatch     Code = "version-mismatch"      // servers run different releases
 	SystemIDMismatch    Code = "system-id-mismatch"    // not a copy of the same cluster at all
 	ClockSkew           Code = "clock-skew"            // a host's clock is off
+	FailoverDiffers     Code = "failover-differs"      // pools of a 9.x site differ in whether they fail over
 	ChangeUnfinished    Code = "change-unfinished"     // a command that changes the region began and has not ended
 )
 

@@ -16,6 +16,12 @@ func better(a, b cluster.Candidate) bool {
 	if !a.Failed && b.Failed {
 		return true
 	}
+	if a.Wanted && !b.Wanted {
+		return true
+	}
+	if !a.Wanted && b.Wanted {
+		return false
+	}
 	if a.Position > b.Position {
 		return true
 	}
@@ -34,8 +40,8 @@ func better(a, b cluster.Candidate) bool {
 // TestCompareAgainstItsTwin: the order is total, and the same as the twin's, for every pair and triple of a small world.
 func TestCompareAgainstItsTwin(t *testing.T) {
 	var all []cluster.Candidate
-	for i := range 24 {
-		all = append(all, cluster.Candidate{Host: fmt.Sprintf("h%02d", i), Position: cluster.LSN(i % 3), Failed: i/3%2 == 1, Old: i/6%2 == 1})
+	for i := range 48 {
+		all = append(all, cluster.Candidate{Host: fmt.Sprintf("h%02d", i), Position: cluster.LSN(i % 3), Failed: i/3%2 == 1, Old: i/6%2 == 1, Wanted: i/24 == 1})
 	}
 	for _, a := range all {
 		for _, b := range all {
@@ -50,7 +56,7 @@ func TestCompareAgainstItsTwin(t *testing.T) {
 			}
 		}
 	}
-	healthy := slices.DeleteFunc(slices.Clone(all), func(c cluster.Candidate) bool { return c.Failed })
+	healthy := slices.DeleteFunc(slices.Clone(all), func(c cluster.Candidate) bool { return c.Failed || c.Wanted })
 	if best := slices.MinFunc(healthy, cluster.Compare); best.Position != 2 {
 		t.Errorf("the best is not the furthest: %+v", best)
 	}

@@ -21,6 +21,7 @@ const (
 	DoResumeReplay  Do = "resume-replay"
 	DoPromote       Do = "promote"
 	DoWriteRow      Do = "write-row"       // pgctl.epoch (NewRow; postgres.Server.WriteRow), with synchronous_commit = local: nobody acknowledges it
+	DoMakeWay       Do = "make-way"        // a clean stop: its standbys get all that it has
 	DoStop          Do = "stop"            // immediate; what is left after StopTime is killed
 	DoKill          Do = "kill"            // SIGKILL to all its processes
 	DoStartReadOnly Do = "start-read-only" // gate in place and names closed before; where it was a master when it stopped, the service file without a host too
@@ -118,6 +119,8 @@ func (w *reconciler) serveUnder() {
 		w.startReadOnly()
 	case w.f.Names.Shown != w.NamesFor(w.s, w.f.Host):
 		w.do(Action{Do: DoSetNames, Text: w.NamesFor(w.s, w.f.Host)}, "a standby may acknowledge nothing, whoever promotes it")
+	case w.s.Phase == Serving && w.s.Wanted == w.f.Host && w.f.Clients:
+		w.do(Action{Do: DoCloseClients}, "%s makes way for it", w.s.Master)
 	case w.s.Phase != Serving:
 		w.freeze()
 	default:
@@ -155,6 +158,9 @@ func (w *reconciler) follow() {
 	case w.f.FrozenFor != 0 && !w.Thaws(w.s, w.f):
 		// what is known is older than the freeze
 	case up.File == w.s.Master && up.FileEpoch == w.s.Epoch:
+		if w.s.Opened && !w.f.Clients && w.s.Wanted != w.f.Host {
+			w.do(Action{Do: DoOpenClients}, "it follows %s, and whoever reads a standby knows what it is", w.s.Master)
+		}
 		w.masterFile()
 	case up.File != "" || up.Receiver != "":
 		w.do(Action{Do: DoFreeze, Base: w.s.Epoch - 1}, "it follows %s, not the master of epoch %d", up.File, w.s.Epoch)

@@ -61,6 +61,8 @@ func (w *reconciler) reign() {
 		w.do(Action{Do: DoStop}, "epoch %d is known to others", w.newer())
 	case !w.MayServe(w.s, w.f, w.p):
 		w.do(Action{Do: DoStop}, "no sign of the quorum for %s and no canary came back begun within %s", short(w.f.Lease), w.p.Lease)
+	case w.s.Wanted != "":
+		w.do(Action{Do: DoMakeWay}, "an operator wants %s", w.s.Wanted)
 	case w.f.WriteAge >= w.p.DownAfter:
 		w.do(Action{Do: DoKill}, "its own writes have not come back for %s", short(w.f.WriteAge))
 	default:
@@ -92,6 +94,7 @@ func (w *reconciler) signedAbove() bool {
 // this watcher has not seen to bear the epoch's row is looked at read-only first.
 func (w *reconciler) restart() {
 	switch {
+	case w.s.Wanted != "": // it has made way, and the next one is about to be elected
 	case !w.f.Running && w.f.Stopped, w.newer() > w.s.Epoch, w.signedAbove():
 	case !w.f.Running && !w.f.signed(w.s): // it has to be seen first
 		w.startReadOnly()
@@ -180,12 +183,13 @@ func (w *reconciler) endStrangers() {
 	}
 }
 
-// endDoubles ends the older of two walsenders of one standby: PostgreSQL would wait for the one that nobody reads any more.
+// endDoubles ends the older of two walsenders of one standby: PostgreSQL would wait for the one that nobody reads any more. Only of a member's name:
+// a backup has two walsenders of one name too, and needs both.
 func (w *reconciler) endDoubles() {
 	for i := range w.f.Senders {
 		for j := range w.f.Senders {
 			a, b := &w.f.Senders[i], &w.f.Senders[j]
-			if a.Name == b.Name && a.Host == b.Host && a.Host != "" && a.For > b.For {
+			if a.Name == b.Name && a.Host == b.Host && a.Host != "" && a.Host == w.s.HostOf(a.Name) && a.For > b.For {
 				w.do(Action{Do: DoEndSender, PID: a.PID}, "its standby has connected anew")
 				return
 			}

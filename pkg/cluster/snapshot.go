@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"strings"
 	"time"
 
 	"github.com/pgctl/pgctl/pkg/nodes"
@@ -108,6 +109,9 @@ type DataDir struct {
 	Renewed    *Renewed // the mark of a renewal; nil: none
 	Port       int      // 0 unknown
 	Signal     bool     // a file there makes it start as a standby, whatever it was
+	Promoted   bool     // there is a recovery.done, as a promotion leaves it up to PostgreSQL 11
+	Upstream   string   // host of primary_conninfo in recovery.conf, up to 11; "" none or not known
+	Processes  []string // titles of the running server's WAL processes, from "wal " on; sender, receiver and writer
 	Postmaster *Process // nil: not known
 	SystemID   uint64
 	State      string // pg_control's "Database cluster state", such as "in production" or "shut down"
@@ -199,8 +203,11 @@ type Pool struct {
 	Backends       []Backend // as pgpool.conf has them; nil: not known
 	Running        []Backend // as the running pgpool has them; nil: it could not be asked
 	RunningFailure *Failure  // why not
+	ServesNobody   bool      // it answers, and answers every client with an error: all its backends are down, say
 	Refuses        bool      // RunningFailure is what every client meets, not a login of pgctl's own that failed
-	Listening      *bool     // something accepts connections on its port; nil: not known
+	// FailoverCommand is what pgpool.conf has pgpool run when it takes a backend out of use; "" nothing, or not known.
+	FailoverCommand string
+	Listening       *bool // something accepts connections on its port; nil: not known
 }
 
 // Backend is one backend slot of a pool.
@@ -212,6 +219,10 @@ type Backend struct {
 	Role      string   // as the running pgpool sees it: "primary", "standby"; "" from the file
 	Down      bool     // the running pgpool has taken it out of use
 }
+
+// FailsOver tells whether pgpool may take the backend out of use and fail over: it may unless its flag forbids it (pgpool-II manual,
+// "backend_flag").
+func (b Backend) FailsOver() bool { return !strings.Contains(b.Flag, "DISALLOW_TO_FAILOVER") }
 
 // Arbiter is a host that votes and holds no data.
 type Arbiter struct {

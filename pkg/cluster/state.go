@@ -45,6 +45,7 @@ type State struct {
 	Quiet       time.Duration `json:"quiet,omitempty"`
 	Former      []string      `json:"former,omitempty"` // old masters that have not rejoined: they are Registered anew when they do, or in sync as they were
 	Quarantined []Quarantine  `json:"quarantined,omitempty"`
+	Wanted      string        `json:"wanted,omitempty"` // the server that an operator wants to be master, while the present one hands over; ""
 	Paused      *Pause        `json:"paused,omitempty"`
 	Halted      string        `json:"halted,omitempty"`  // why nothing is done by itself until an operator adopts; ""
 	History     []Record      `json:"history,omitempty"` // the newest
@@ -56,6 +57,7 @@ type Election struct {
 	Base      int64        `json:"base"`             // the epoch that is over
 	OldMaster string       `json:"old_master"`       // its master
 	Before    []string     `json:"before,omitempty"` // masters that may have clients: State.Before to come
+	Wanted    string       `json:"wanted,omitempty"` // whom an operator wants: the old master handed over; "" it did not
 	Attempt   int          `json:"attempt"`          // from 1
 	Failed    string       `json:"failed"`           // the host elected by the attempt before; ""
 	Configs   []SyncConfig `json:"configs"`          // in force when the epoch ended

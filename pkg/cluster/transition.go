@@ -7,10 +7,10 @@ func openVote(s *State, c Command) error {
 	if s.Phase != Serving {
 		return refuse("only a serving epoch is ended by an election")
 	}
-	if s.Paused.Holds(s.Master) {
+	if s.Paused.Holds(s.Master) && s.Wanted == "" {
 		return refuse("paused by %s: %s", s.Paused.Owner, s.Paused.Reason)
 	}
-	s.Election = &Election{Base: s.Epoch, OldMaster: s.Master, Before: s.hadClients(), Attempt: 1, Configs: s.Configs}
+	s.Election = &Election{Base: s.Epoch, OldMaster: s.Master, Before: s.hadClients(), Wanted: s.Wanted, Attempt: 1, Configs: s.Configs}
 	s.toElecting()
 	return nil
 }
@@ -41,7 +41,7 @@ func voteAgain(s *State, c Command) error {
 
 func (s *State) toElecting() {
 	s.Epoch++
-	s.Phase, s.Master, s.Nonce, s.Configs, s.Opened, s.Pools, s.Quiet = Electing, "", "", nil, false, nil, 0
+	s.Phase, s.Master, s.Nonce, s.Configs, s.Opened, s.Pools, s.Quiet, s.Wanted = Electing, "", "", nil, false, nil, 0, ""
 }
 
 // elect decides who is master of the epoch. The frozen ones must leave the old master nobody to acknowledge with, and the candidate
@@ -125,7 +125,7 @@ func serve(s *State, c Command) error {
 		}
 	}
 	s.Before = s.Election.Before
-	if old := s.Election.OldMaster; s.Election.Base != 0 {
+	if old := s.Election.OldMaster; s.Election.Base != 0 && s.Election.Wanted == "" { // one that made way comes back by itself
 		if !slices.Contains(s.Former, old) {
 			s.Former = append(slices.Clone(s.Former), old)
 		}
@@ -163,7 +163,7 @@ func adopt(s *State, c Command) error {
 		top = max(top, c.Rows[i].Epoch)
 	}
 	s.Epoch, s.Phase, s.Master, s.Nonce = top+1, Elected, c.Host, c.Nonce
-	s.Configs, s.Opened, s.Pools, s.Halted, s.Quiet = nil, false, nil, "", 0
+	s.Configs, s.Opened, s.Pools, s.Halted, s.Quiet, s.Wanted = nil, false, nil, "", 0, ""
 	s.Election = &Election{OldMaster: c.Host, Attempt: 1, Frozen: []Frozen{{Host: c.Host, Member: s.MemberOf(c.Host)}}}
 	return nil
 }

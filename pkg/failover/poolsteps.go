@@ -39,7 +39,10 @@ type Pools struct {
 
 // Handlers are the handlers by verb.
 func (p *Pools) Handlers() map[string]plan.Handler {
-	return map[string]plan.Handler{verbPoolEdit: poolEdit{p}, verbPoolRestart: poolRestart{p}, verbPoolProve: poolProve{p}}
+	return map[string]plan.Handler{
+		verbPoolEdit: poolEdit{p}, verbPoolRestart: poolRestart{p}, verbPoolProve: poolProve{p},
+		verbPool9Edit: pool9Edit{p}, verbPool9Restart: pool9Restart{p}, verbPool9Nodes: pool9Nodes{p},
+	}
 }
 
 // wanted reads back what a step's pool shall point at.
@@ -193,18 +196,25 @@ func isOnly(backends []cluster.Backend, want cluster.Backend) bool {
 	return len(backends) == 1 && backends[0].Host == want.Host && backends[0].Port == want.Port
 }
 
-// Do stops pgpool, clears what its last life left, and starts it: one command on the host, which goes on to the start even if
-// the connection or pgctl dies meanwhile. Only pgpool is acted on, not the PostgreSQL that its unit wants.
-func (h poolRestart) Do(ctx context.Context, s plan.Step) error {
+// Do restarts it. What pgpool remembers of nodes that are down, by their position, is not true of the new backend.
+func (h poolRestart) Do(ctx context.Context, s plan.Step) error { return h.restart(ctx, s.Host, false) }
+
+// restart stops pgpool, clears what its last life left, and starts it: one command on the host, which goes on to the start even if
+// the connection or pgctl dies meanwhile. Only pgpool is acted on, not the PostgreSQL that its unit wants. With keep, pgpool goes on to
+// know which nodes were down.
+func (h poolRestart) restart(ctx context.Context, name string, keep bool) error {
 	ctx, cancel := context.WithTimeout(ctx, h.Timeout+2*time.Minute)
 	defer cancel()
-	host := h.Hosts(s.Host)
+	host := h.Hosts(name)
 	_, conf, err := h.read(ctx, host)
 	if err != nil {
 		return err
 	}
 	// what the file does not set is compiled in, and differs between builds
 	logs := conf.Get("work_dir", conf.Get("logdir", "/var/log/postgresql /var/log/pgpool /tmp"))
+	if keep {
+		logs = ""
+	}
 	sockets := strings.ReplaceAll(conf.Get("unix_socket_directories", conf.Get("socket_dir", "/var/run/postgresql,/tmp")), ",", " ")
 	_, err = host.Run(ctx, remote.Script(poolRestartScript, h.Settings.ConfPath(), h.Settings.Unit(), conf.Get("port", "9999"), logs, sockets))
 	return err
@@ -235,7 +245,7 @@ func (h poolProve) Done(ctx context.Context, s plan.Step) (bool, error) {
 	if err != nil {
 		return false, &plan.NotYet{Reason: err}
 	}
-	if id := strconv.FormatUint(target.SystemID, 10); id != s.Args["system_id"] || strconv.Itoa(target.Port) != s.Args["port"] ||
+	if id := strconv.FormatUint(target.SystemID, 10); target.SystemID != 0 && id != s.Args["system_id"] || strconv.Itoa(target.Port) != s.Args["port"] ||
 		target.Address != "" && !atMaster(s, target.Address) {
 		return false, &plan.NotYet{Reason: fmt.Errorf("a write through the pool was taken by %s:%d, not by %s", target.Address, target.Port, s.Args["master"])}
 	}

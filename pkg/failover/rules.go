@@ -68,7 +68,15 @@ func (r *Rejoin) whoIsWho(no *refusals) {
 		return
 	}
 	otherMasters(r.Snap, []string{r.Old.Host, r.Master.Host}, no)
-	watchersRule(r.Snap, no)
+	switch q := ViaExecutor(r.Snap); {
+	case q == nil:
+		watchersRule(r.Snap, no, "")
+	case q.Phase != cluster.Serving || *q.Master != r.Master.Host:
+		no.add("", "wait until it has settled: pgctl overview --watch", "HA is on, and the quorum does not have %s for its serving master", r.Master.Host)
+	case q.CountsOn(r.Old.Host):
+		no.add("", "if its data is no good: stop its PostgreSQL; when it has left the sync set (pgctl overview), run this again",
+			"HA is on, and the quorum counts on %s: what was acknowledged may rest on its data", r.Old.Host)
+	}
 	if r.Master.Data.SystemID == 0 || r.Master.Data.Port == 0 || len(r.Master.Addresses) == 0 {
 		no.add("", "pgctl overview", "%s did not tell its port, system identifier and addresses", r.Master.Host)
 	}
@@ -120,8 +128,27 @@ func otherMasters(snap cluster.Snapshot, ours []string, no *refusals) {
 	}
 }
 
-// watchersRule: where watchers act, nobody else does.
-func watchersRule(snap cluster.Snapshot, no *refusals) {
+// ViaExecutor is the quorum that changes the region in the place of commands: it was formed, and a watcher that takes part in it may act.
+// nil: there is none. What a command did beside it would be undone, or taken for the act of a stranger, for which everything halts.
+func ViaExecutor(snap cluster.Snapshot) *cluster.QuorumView {
+	q := snap.ViewQuorum()
+	if q == nil || q.Phase == cluster.Unformed {
+		return nil
+	}
+	acts := func(w cluster.Watcher) bool { return w.Quorum != nil && w.Inactive != nil && !*w.Inactive }
+	if slices.ContainsFunc(snap.Servers, func(s cluster.Server) bool { return acts(s.Watcher) }) ||
+		slices.ContainsFunc(snap.Arbiters, func(a cluster.Arbiter) bool { return acts(a.Watcher) }) {
+		return q
+	}
+	return nil
+}
+
+// watchersRule: where watchers act, nobody else does. With a quorum that acts, instead is what to do.
+func watchersRule(snap cluster.Snapshot, no *refusals, instead string) {
+	if q := ViaExecutor(snap); q != nil {
+		no.add("", instead, "HA is on: %s, and nobody beside it", whoDecides(q))
+		return
+	}
 	if snap.HA != nodes.HAEnabled {
 		return
 	}
@@ -131,4 +158,11 @@ func watchersRule(snap cluster.Snapshot, no *refusals) {
 			return
 		}
 	}
+}
+
+func whoDecides(q *cluster.QuorumView) string {
+	if q.Leader == "" {
+		return "the quorum changes the region"
+	}
+	return "the executor, " + q.Leader + ", changes the region"
 }

@@ -20,6 +20,7 @@ const (
 	verbFence      = "server.fence"       // it accepts no write, however it has to be stopped, and starts read-only
 	verbRenew      = "server.renew"       // its data is a copy of the master's history
 	verbFollow     = "server.follow"      // its files make it a standby of the master
+	verbMember     = "server.member"      // the name under which the quorum counts its data
 	verbStart      = "server.start"       // it runs as a standby
 	verbStream     = "server.stream"      // it streams and has caught up
 	verbRepoint    = "server.repoint"     // a running standby streams from the new master
@@ -43,6 +44,7 @@ func (h *Servers) Handlers() map[string]plan.Handler {
 		verbFence:      handler{h.isFenced, h.fence},
 		verbRenew:      handler{h.isRenewed, h.renew},
 		verbFollow:     handler{h.isFollower, h.follow},
+		verbMember:     handler{h.isMember, h.setMember},
 		verbStart:      handler{h.isStandby, h.start},
 		verbStream:     handler{h.hasCaughtUp, h.catchUp},
 		verbRepoint:    handler{h.isRepointed, h.repoint},
@@ -167,6 +169,18 @@ func (h *Servers) follow(ctx context.Context, s plan.Step) error {
 		return err
 	}
 	return h.server(s).Follow(ctx, s.Args["data_dir"], following(s))
+}
+
+func (h *Servers) isMember(ctx context.Context, s plan.Step) (bool, error) {
+	ctx, cancel := h.ask(ctx)
+	defer cancel()
+	return seen(h.server(s).HasMember(ctx, s.Args["data_dir"], s.Args["name"]))
+}
+
+func (h *Servers) setMember(ctx context.Context, s plan.Step) error {
+	ctx, cancel := h.ask(ctx)
+	defer cancel()
+	return h.server(s).SetMember(ctx, s.Args["data_dir"], s.Args["name"])
 }
 
 // isStandby: it runs, or starts, and its files make it a standby.

@@ -112,7 +112,7 @@ func (t *Takeover) siteRules(no *refusals) {
 	if t.Snap.Kind == nodes.KindPG9 {
 		no.add("", "pgctl pg9 post-failover", "this is a 9.x site: its pools fail over themselves")
 	}
-	watchersRule(t.Snap, no)
+	watchersRule(t.Snap, no, "it fails over by itself, and pgctl overview says what it waits for; where it cannot: pgctl disable-ha first")
 }
 
 // switchRules refuse a switchover that could not come to a good end, before anything is stopped.

@@ -19,7 +19,7 @@ func Unsync(snap cluster.Snapshot, d cluster.Diagnosis, host string, accept []st
 		no.add("", "", "this is a 9.x site: its replication is asynchronous, no commit waits for a standby")
 		return plan.Plan{}, no.err()
 	}
-	watchersRule(snap, no)
+	watchersRule(snap, no, "it takes a standby that is down out of the sync set by itself; where it cannot: pgctl disable-ha first")
 	if find(&snap, host) == nil {
 		no.add("", "pgctl overview shows the servers", "the inventory has no server %s", host)
 	}

@@ -33,7 +33,7 @@ const (
 )
 
 // Measured are arguments that move while a region is written to, and so differ between a plan and the same plan made a moment later.
-var Measured = []string{"own"}
+var Measured = []string{"own", "size"}
 
 // Upmaster plans how a server rejoins as a standby of the current master. What keeps it safe:
 //
@@ -166,15 +166,18 @@ func (r *Rejoin) means(no *refusals, method string, o UpmasterOptions) {
 // plan puts the steps in order.
 func (r *Rejoin) plan(o UpmasterOptions, method, why string) plan.Plan {
 	old, master := r.Old, r.Master
-	name := r.Name
+	name, quorum := r.Name, ViaExecutor(r.Snap)
 	switch {
-	case method != methodFollow:
+	case method != methodFollow, quorum != nil && slices.Contains(quorum.Former, old.Host): // an old master that rejoins is another member
 		name = cluster.MemberName(old.Host, o.Incarnation)
 	case name == "":
 		name = old.Host
 	}
 	before := syncNames(master.SQL.SyncNames, o.Nodes)
 	args := r.args(name, before, slotOf(r.Slots, old.Host))
+	if quorum != nil {
+		args["names"] = cluster.ClosedNames
+	}
 	p := plan.Plan{Name: "upmaster " + old.Host, Facts: facts(master)}
 	fork := r.Kin.Fork
 	if method != methodRewind {
@@ -192,10 +195,16 @@ func (r *Rejoin) plan(o UpmasterOptions, method, why string) plan.Plan {
 			with("anew", anew(o)))
 	}
 	b.step(verbFollow, old.Host, fmt.Sprintf("make its files those of a standby of %s, named %s", master.Host, name), followWhy(method, why))
+	if quorum != nil && name != r.Name {
+		b.step(verbMember, old.Host, "have the quorum know its data as "+name, "what was known of it under another name does not count any more")
+	}
 	b.step(verbStart, old.Host, "start PostgreSQL as a standby", "")
 	b.step(verbStream, old.Host, "wait until it streams from "+master.Host+" and has caught up", "")
 	if slots := foreignSlots(r.Slots, r.Snap, old.Host); slots != "" && method == methodFollow {
 		b.step(verbDropSlots, old.Host, "drop the slots that it kept for others", "a standby keeps WAL for them for ever", with("slots", slots))
+	}
+	if quorum != nil {
+		return p // whom commits wait for, the file with the master's name and the pools are the watchers'
 	}
 	after := before.With(old.Host, name)
 	b.step(verbNames, master.Host, "have commits wait for "+after.String(), "", with("names", after.String()), with("data_dir", master.Data.Path))

@@ -64,6 +64,10 @@ func (s *Site) visit(ctx context.Context, name string, r roles, sql bool) visit 
 	session.Wait()
 	if v.instance != nil && v.instance.InRecovery && v.facts.Data != nil {
 		v.instance.Timeline = max(v.instance.Timeline, v.facts.Data.WALTimeline) // without a receiver it knows of the last restartpoint's only
+		if strings.HasPrefix(v.instance.Version, "9.") {                         // which tells of neither
+			v.instance.Timeline = max(v.instance.Timeline, v.facts.Data.Timeline)
+			v.instance.Receiver = v.facts.Receiver()
+		}
 	}
 	return v
 }
@@ -150,6 +154,7 @@ func (v *visit) askPool(ctx context.Context, host remote.Host, s pgpool.Settings
 	}
 	conf, err := pgpool.ParseConf(s.ConfPath(), []byte(text))
 	if err == nil {
+		v.pool.FailoverCommand = conf.Get("failover_command", "")
 		v.pool.Backends, err = conf.Backends()
 	}
 	if err != nil {
@@ -164,6 +169,7 @@ func (v *visit) askPool(ctx context.Context, host remote.Host, s pgpool.Settings
 	v.pool.Listening = listening(err)
 	if err != nil {
 		v.pool.RunningFailure = &cluster.Failure{Message: strings.TrimPrefix(pgpool.Explain(err), host.Name()+": ")}
+		v.pool.ServesNobody = pgpool.Answered(err)
 		v.pool.Refuses = v.pool.Listening != nil && *v.pool.Listening && !errors.Is(err, pgpool.ErrNoLogin)
 	}
 }

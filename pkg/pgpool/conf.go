@@ -84,6 +84,22 @@ func (c *Conf) Get(name, fallback string) string {
 	return fallback
 }
 
+// numbers are those of the configured backends, in order.
+func (c *Conf) numbers() []int {
+	seen := map[int]bool{}
+	for name := range c.values {
+		m := backendSlot.FindStringSubmatch(name)
+		if m == nil {
+			continue
+		}
+		_, port := c.values["backend_port"+m[1]]
+		if n, err := strconv.Atoi(m[1]); err == nil && (port || c.Get("backend_hostname"+m[1], "") != "") {
+			seen[n] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
 // Backends are the configured backends in the order of their numbers. A port alone makes one too: without a host name it is
 // a server behind pgpool's own Unix socket directory, Host "".
 func (c *Conf) Backends() ([]cluster.Backend, error) {

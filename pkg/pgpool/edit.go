@@ -8,8 +8,12 @@ import (
 	"strings"
 )
 
-// DisallowFailover is the flag that a site's pools have: they pool connections and decide nothing.
-const DisallowFailover = "DISALLOW_TO_FAILOVER"
+// The two flags of which a backend has one. With DisallowFailover, which the pools of a PostgreSQL 10+ site have, pgpool pools
+// connections and decides nothing; with AllowFailover, its default, it takes a server that is gone out of use, and fails over.
+const (
+	DisallowFailover = "DISALLOW_TO_FAILOVER"
+	AllowFailover    = "ALLOW_TO_FAILOVER"
+)
 
 // backendLine takes a line apart that sets something of a backend: indent and name, number, the sign between, the value as it
 // is quoted, and what follows.
@@ -111,7 +115,7 @@ func bareOrQuoted(name, value string) string {
 // likeBefore quotes a value as the old one was. A bare word would end at a blank or a comment; what is put here (a host
 // name, a port, a flag) has neither, but a host name with a dash or a dot is quoted all the same.
 func likeBefore(old, value string) string {
-	if strings.HasPrefix(old, "'") || strings.ContainsAny(value, "-.") {
+	if strings.HasPrefix(old, "'") || strings.ContainsAny(value, "-.|") {
 		return "'" + value + "'"
 	}
 	return value

@@ -110,6 +110,12 @@ func Explain(err error) string {
 	return err.Error()
 }
 
+// Answered tells whether an error is the pool's own word, with which it refuses every client, and not pgctl's login.
+func Answered(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && !errors.Is(err, ErrNoLogin)
+}
+
 // checkPassword is sr_check_user's password where pgpool keeps it readable: in pgpool.conf, else in pool_passwd, plain or
 // marked TEXT (pgpool-II manual, "sr_check_password"). "" when it is a hash, encrypted, or not there.
 func checkPassword(conf *Conf, passwords, user string) string {
@@ -155,11 +161,14 @@ func showNodes(ctx context.Context, session *pgconn.PgConn) ([]cluster.Backend, 
 			if err != nil {
 				return nil, fmt.Errorf("cannot read SHOW POOL_NODES: port is %q", column["port"])
 			}
-			backends = append(backends, cluster.Backend{Host: column["hostname"], Port: port, Role: column["role"], Down: column["status"] == "down"})
+			backends = append(backends, cluster.Backend{Host: column["hostname"], Port: port, Role: column["role"], Down: isDown(column["status"])})
 		}
 	}
 	return backends, addFlags(ctx, session, backends)
 }
+
+// isDown reads the status of a node: a word, or up to 3.5 a number (pgpool-II 3.3 manual, "SHOW pool_status": 1 and 2 are up, 3 is down).
+func isDown(status string) bool { return status == "down" || status == "3" }
 
 // addFlags reads the flags that the running pgpool has, in the order of its backends, from SHOW POOL_STATUS. A version that
 // does not show them leaves them unknown.

@@ -13,13 +13,25 @@ import (
 type Target struct {
 	Address  string // "" when the pool reached it by a Unix socket
 	Port     int
-	SystemID uint64
+	SystemID uint64 // 0: the server cannot tell (before 9.6)
 }
 
 // writeSQL is a write that leaves nothing behind: a transaction gets an ID, which a standby refuses (SQLSTATE 25006), and
-// is rolled back, which waits for no standby (PostgreSQL manual, "Hot Standby": txid_current is not allowed there).
-const writeSQL = `BEGIN; SELECT txid_current(); ROLLBACK;
-SELECT host(inet_server_addr()), current_setting('port'), (SELECT system_identifier FROM pg_control_system())`
+// is rolled back, which waits for no standby (PostgreSQL manual, "Hot Standby": txid_current is not allowed there). Then who took it.
+const (
+	writeSQL   = "BEGIN; SELECT txid_current(); ROLLBACK;\nSELECT host(inet_server_addr()), current_setting('port'), "
+	identity   = "(SELECT system_identifier FROM pg_control_system())"
+	noIdentity = "0" // pg_control_system came with 9.6
+)
+
+// writeFor is what a pool is sent whose servers have that version.
+func writeFor(version string) string {
+	var major, minor int
+	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err == nil && (major < 9 || major == 9 && minor < 6) {
+		return writeSQL + noIdentity
+	}
+	return writeSQL + identity
+}
 
 // Write writes through the pool and tells which server took it. A server that is a standby is an error.
 func Write(ctx context.Context, host remote.Host, s Settings, conf *Conf, passwords string) (Target, error) {
@@ -28,7 +40,7 @@ func Write(ctx context.Context, host remote.Host, s Settings, conf *Conf, passwo
 		return Target{}, err
 	}
 	defer session.Close(context.WithoutCancel(ctx))
-	results, err := session.Exec(ctx, writeSQL).ReadAll()
+	results, err := session.Exec(ctx, writeFor(session.ParameterStatus("server_version"))).ReadAll()
 	if err != nil {
 		return Target{}, fmt.Errorf("a write through the pool failed: %w", err)
 	}

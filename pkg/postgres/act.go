@@ -57,3 +57,22 @@ func (s *Server) act(ctx context.Context, what, dataDir string) error {
 	_, err := s.host.Run(ctx, remote.Script(locateScript+factsScript+actScript+"\npg_act \"$@\"", what, dataDir, s.settings.Service))
 	return err
 }
+
+// ActScript is shell that defines pg_act, pg_processes and what they need, for a step that must do more than stop or start a server in
+// one command, so that it comes to its end whatever becomes of who asked.
+func ActScript() string { return locateScript + factsScript + actScript }
+
+// Unit is the service that the settings name for the server; "": to be found on the host.
+func (s *Server) Unit() string { return s.settings.Service }
+
+// EndBackup ends an exclusive base backup that was begun and never ended, as when its script was killed; without one it does nothing.
+// Up to PostgreSQL 14 there is at most one (manual, "Making an Exclusive Low-Level Backup").
+func (s *Server) EndBackup(ctx context.Context) error {
+	conn, err := s.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	_, err = conn.Exec(ctx, "SELECT CASE WHEN pg_is_in_backup() THEN pg_stop_backup()::text END").ReadAll()
+	return err
+}

@@ -84,8 +84,10 @@ func dsn(host string, port int, user, dbname, family string) string {
 
 // quoteValue quotes one value of a connection string (PostgreSQL manual, "Keyword/Value Connection Strings").
 func quoteValue(v string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(v) + "'"
+	return "'" + escapeValue.Replace(v) + "'"
 }
+
+var escapeValue = strings.NewReplacer(`\`, `\\`, `'`, `\'`)
 
 // relay starts the relay on the host. Where the server is, the host finds out itself in the same command.
 func (s *Server) relay(ctx context.Context, family string) (net.Conn, error) {

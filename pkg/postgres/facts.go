@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -90,6 +91,12 @@ func (f *Facts) read(name string, value []string) (err error) {
 		return f.control(value[0])
 	case name == "signal" && len(value) == 0:
 		f.Data.Signal = true
+	case name == "promoted" && len(value) == 0:
+		f.Data.Promoted = true
+	case name == "upstream" && len(value) <= 1:
+		f.Data.Upstream = strings.Join(value, "")
+	case name == "process" && len(value) > 1:
+		f.Data.Processes = append(f.Data.Processes, cluster.Printable(strings.Join(value, " ")))
 	case name == "wal_timeline" && len(value) == 1:
 		f.Data.WALTimeline, err = parseTimeline(value[0], 16)
 	case name == "history" && len(value) == 3:
@@ -100,6 +107,21 @@ func (f *Facts) read(name string, value []string) (err error) {
 		return fmt.Errorf("found %q", strings.Join(value, " "))
 	}
 	return err
+}
+
+// Receiver is a standby's WAL receiver as the process list and recovery.conf show it, for versions that have no view of it; nil: none.
+func (f *Facts) Receiver() *cluster.Receiver {
+	if f.Data == nil {
+		return nil
+	}
+	for _, title := range f.Data.Processes {
+		// "wal receiver process   streaming 0/A0569F8", without "process" from 11 on
+		if rest, ok := strings.CutPrefix(title, "wal receiver"); ok {
+			status, _, _ := strings.Cut(strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(rest), "process")), " ")
+			return &cluster.Receiver{Status: cmp.Or(status, "starting"), SenderHost: f.Data.Upstream}
+		}
+	}
+	return nil
 }
 
 // states are pg_control's in the order of enum DBState (PostgreSQL source, pg_control.h), in pg_controldata's words.

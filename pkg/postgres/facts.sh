@@ -52,6 +52,10 @@ pg_facts() {
     done <"$file"
     [ -n "$at" ] && pg_opening "$timeline" "$at"
   done
+  # up to 11: whom recovery.conf follows (the rest of the line may hold a password), and what is left of one after a promotion
+  [ -f "$pgdata/recovery.done" ] && echo promoted
+  [ -r "$pgdata/recovery.conf" ] && sed -n "s/^[[:space:]]*primary_conninfo[[:space:]=]*'\(.*[[:space:]]\)\{0,1\}host=\([^[:space:]']*\).*/upstream \2/p" "$pgdata/recovery.conf" | tail -n 1
+  [ -n "$pgpid" ] && ps -o args= --ppid "$pgpid" | sed -n 's/^postgres: \(.*[^a-z]\)\{0,1\}\(wal \(writer\|sender\|receiver\) .*\)/process \2/p'
   [ -d "$pgdata" ] || pgdata=${pgdata%/*} # its file system
   df -Pk "$pgdata" | awk 'NR == 2 { print "disk", $2, $4 }'
 }

@@ -76,6 +76,8 @@ func TestFactsScript(t *testing.T) {
 	}
 	write("global/pg_control", control)
 	write("pgctl.epochs", []byte(`{"system_id":"7711223107784584207","rows":[{"epoch":1,"master":"db1","nonce":"n","timeline":2,"fork":"0/3000148"}]}`+"\n"))
+	write("recovery.conf", []byte("#primary_conninfo = 'host=old'\nstandby_mode = 'on'\nprimary_conninfo = 'user=repl password=s3cret host=172.31.30.2 port=5432'\n"))
+	write("recovery.done", nil)
 	write("pg_wal/00000002.history", []byte("1\t0/3000148\tno recovery target specified\n"))
 	write("pg_wal/00000003.history", []byte("1\t0/3000148\tno recovery target specified\n\n2\t1/4000000\tno recovery target specified\n"))
 	write("pg_wal/000000020000000000000030", wal)
@@ -107,6 +109,9 @@ func TestFactsScript(t *testing.T) {
 	}
 	if len(f.Data.Epochs) != 1 || f.Data.Epochs[0].Nonce != "n" {
 		t.Errorf("kept rows %+v", f.Data.Epochs)
+	}
+	if !f.Data.Promoted || !f.Data.Signal || f.Data.Upstream != "172.31.30.2" || strings.Contains(facts, "s3cret") {
+		t.Errorf("recovery.conf and recovery.done: %+v in:\n%s", f.Data, facts)
 	}
 	if p := f.Data.Postmaster; p.PID != 1 || p.Alive {
 		t.Errorf("a pid that another program has now was taken for PostgreSQL: %+v", p)

@@ -25,7 +25,13 @@ var ErrRoleChanged = errors.New("the server changed its role while it was asked"
 //go:embed probe.sql
 var probeSQL string
 
-// Probe asks the running server what it is. It needs PostgreSQL 10 or later.
+// probe9SQL asks the same of 9.3 to 9.6, by the names that things have there (PostgreSQL 10 release notes, "Rename"). There is no
+// pg_stat_wal_receiver before 9.6: whether a standby streams is a fact of its processes (Facts.Receiver).
+//
+//go:embed probe9.sql
+var probe9SQL string
+
+// Probe asks the running server what it is. It needs PostgreSQL 9.3 or later.
 func (s *Server) Probe(ctx context.Context) (*cluster.Instance, error) {
 	conn, err := s.Connect(ctx)
 	if err != nil {
@@ -45,10 +51,11 @@ func probeOn(ctx context.Context, conn *pgconn.PgConn) (*cluster.Instance, error
 
 func probe(ctx context.Context, conn *pgconn.PgConn) (*cluster.Instance, error) {
 	version := conn.ParameterStatus("server_version")
-	if major, _, _ := strings.Cut(version, "."); len(major) < 2 {
-		return nil, fmt.Errorf("it runs PostgreSQL %s, pgctl asks 10 and later", version)
+	sql, err := probeFor(version)
+	if err != nil {
+		return nil, err
 	}
-	results, err := conn.Exec(ctx, probeSQL).ReadAll()
+	results, err := conn.Exec(ctx, sql).ReadAll()
 	if err != nil {
 		return nil, err
 	}
@@ -56,6 +63,21 @@ func probe(ctx context.Context, conn *pgconn.PgConn) (*cluster.Instance, error) 
 		return nil, fmt.Errorf("expected two rows from the probe, got %d results", len(results))
 	}
 	return parseProbe(version, results[0].Rows[0][0], results[1].Rows[0][0])
+}
+
+// probeFor is what a server of that version is asked.
+func probeFor(version string) (string, error) {
+	var major, minor int
+	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil && major < 10 {
+		return "", fmt.Errorf("cannot read its version %q: expected one such as 9.3.25 or 15.18", version)
+	}
+	switch {
+	case major >= 10:
+		return probeSQL, nil
+	case major == 9 && minor >= 3:
+		return probe9SQL, nil
+	}
+	return "", fmt.Errorf("it runs PostgreSQL %s, pgctl asks 9.3 and later", version)
 }
 
 // answer is the first row of probe.sql; the names are PostgreSQL's own where a whole row is passed on.

@@ -68,7 +68,7 @@ func signalFile(dataDir string, major int) string {
 }
 
 const signalComment = `# This server is no master: it starts read-only. pgctl wrote this when another server took its place; "pgctl upmaster" makes
-# it a standby of that one. If it must be master all the same and every other server is known to be stopped: delete this file.
+# it a standby of that one (on a 9.x site "pgctl pg9 post-failover"). If it must be master all the same and every other server is known to be stopped: delete this file.
 `
 
 func gateFiles(dataDir string, major int, closed bool) []file {

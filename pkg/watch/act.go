@@ -46,6 +46,8 @@ func actLimit(do cluster.Do) time.Duration {
 		return time.Hour
 	case cluster.DoStartMaster, cluster.DoStartReadOnly, cluster.DoPointPool:
 		return 2 * time.Minute
+	case cluster.DoMakeWay:
+		return makeWayLimit
 	}
 	return 15 * time.Second
 }
@@ -112,6 +114,7 @@ func (w *watcher) perform(ctx context.Context, l lane, now *work) {
 
 // finished notes a result, and has the server looked at again.
 func (w *watcher) finished(r result) {
+	w.counters.acted(r.action.Do, r.err)
 	log := w.Log.Info
 	if r.err != nil {
 		log = w.Log.Warn
@@ -177,6 +180,8 @@ func (w *watcher) power(ctx context.Context, a cluster.Action) error {
 		return own.Promote(ctx)
 	case cluster.DoWriteRow:
 		return own.WriteRow(ctx, a.Epoch, a.Nonce)
+	case cluster.DoMakeWay:
+		return w.makeWay(ctx)
 	case cluster.DoStop:
 		return w.stop(ctx, own.Stop)
 	case cluster.DoKill:
@@ -202,6 +207,16 @@ func (w *watcher) stop(ctx context.Context, how func(context.Context) error) err
 	w.server.stopping(sinceBoot())
 	defer func() { w.server.stopping(sinceBoot()) }()
 	return how(ctx)
+}
+
+// makeWay stops it cleanly, its standbys get all that it has (manual, "Shutting Down the Server"). Most of what a stop takes is its checkpoint, so one is
+// written before, while clients go on.
+func (w *watcher) makeWay(ctx context.Context) error {
+	own := w.server.own
+	if err := own.Checkpoint(ctx); err != nil {
+		return err
+	}
+	return w.stop(ctx, func(ctx context.Context) error { return own.Server().Stop(ctx, w.server.seenNow().DataDir) })
 }
 
 // marker is on the disk while this server is frozen for an election.

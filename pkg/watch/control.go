@@ -36,9 +36,10 @@ func (w *watcher) recordTime() string { return w.Now().UTC().Format(recordLayout
 
 // Wish is what an operator wants of the quorum. It is given to any watcher that votes, and goes to the executor.
 type Wish struct {
-	Kind  cluster.CommandKind `json:"kind"`  // cluster.PauseHA or cluster.ResumeHA
+	Kind  cluster.CommandKind `json:"kind"`  // cluster.PauseHA, cluster.ResumeHA or cluster.HandOver
 	Pause *cluster.Pause      `json:"pause"` // of PauseHA; its end is what the executor makes of For
 	For   time.Duration       `json:"for"`   // of PauseHA; 0: until it is resumed
+	Host  string              `json:"host"`  // of HandOver: who shall be master
 	By    string              `json:"by"`    // who wants it, for the record
 }
 
@@ -204,8 +205,8 @@ func (w *watcher) party(ctx context.Context) (party, error) {
 // wish has the executor grant a wish, and waits for a moment where there is none.
 func (w *watcher) wish(ctx context.Context, q Wish) Answer {
 	for {
-		a := w.wishOnce(ctx, q)
-		if a.Complaint == nil || a.Complaint.Kind != NoExecutor {
+		a, again := w.wishOnce(ctx, q)
+		if !again || a.Complaint == nil || a.Complaint.Kind != NoExecutor {
 			return a
 		}
 		select {
@@ -216,23 +217,24 @@ func (w *watcher) wish(ctx context.Context, q Wish) Answer {
 	}
 }
 
-func (w *watcher) wishOnce(ctx context.Context, q Wish) Answer {
+// wishOnce tries once. Again: what stands against it may pass by itself.
+func (w *watcher) wishOnce(ctx context.Context, q Wish) (a Answer, again bool) {
 	p, err := w.party(ctx)
 	switch {
 	case err != nil:
-		return complain(NoExecutor, "pgctl logs says what it does", "the watcher of %s does not answer: it hangs", w.Host)
+		return complain(NoExecutor, "pgctl logs says what it does", "the watcher of %s does not answer: it hangs", w.Host), false
 	case p.quorum == nil:
-		return complain(NoExecutor, "pgctl overview says what is missing", "the watcher of %s takes no part in a quorum: %s", w.Host, p.problem)
+		return complain(NoExecutor, "pgctl overview says what is missing", "the watcher of %s takes no part in a quorum: %s", w.Host, p.problem), false
 	case p.quorum.node == nil:
-		return complain(Refused, "ask the watcher of a server or an arbiter", "%s only has a pool: its watcher has no say", w.Host)
+		return complain(Refused, "ask the watcher of a server or an arbiter", "%s only has a pool: its watcher has no say", w.Host), false
 	}
 	switch leader := p.quorum.leader(); leader {
 	case "":
-		return complain(NoExecutor, "pgctl overview names the watchers that are missing", "there is no executor now: less than a majority of the watchers reach each other, or they are about to choose one")
+		return complain(NoExecutor, "pgctl overview names the watchers that are missing", "there is no executor now: less than a majority of the watchers reach each other, or they are about to choose one"), true
 	case p.name:
-		return w.grantWish(ctx, q)
+		return w.grantWish(ctx, q), true
 	default:
-		return passOn(ctx, p.peers, leader, q)
+		return passOn(ctx, p.peers, leader, q), true
 	}
 }
 
@@ -321,6 +323,12 @@ func (q *Wish) command(s *cluster.State, now time.Time, servers []string) (c *cl
 		if pause.Reason != "" {
 			c.Record.Evidence = []string{"the reason: " + pause.Reason}
 		}
+		return c, ""
+	case cluster.HandOver:
+		if s.Wanted == q.Host || s.Master == q.Host {
+			return nil, ""
+		}
+		c.Host = q.Host
 		return c, ""
 	case cluster.ResumeHA:
 		if s.Paused == nil {

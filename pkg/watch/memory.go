@@ -41,6 +41,7 @@ type memory struct {
 	Stopped     bool            `json:"stopped"` // the watcher has stopped it since it ran last
 	Starts      int             `json:"starts"`  // in a row without a lasting success
 	StartedAt   time.Duration   `json:"started_at"`
+	Armed       bool            `json:"armed"` // the watchdog was left armed, if this life ends now
 }
 
 // receiver is a WAL receiver and what it connected by.

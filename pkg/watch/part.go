@@ -199,7 +199,7 @@ func (w *watcher) hear(ctx context.Context, d *dispatch) {
 // settled tells whether nothing is under way that the next report could bring on.
 func (w *watcher) settled() bool {
 	s := w.state()
-	return s.Phase == cluster.Serving && s.Opened && len(s.Configs) == 1 && len(s.Pools) == 0
+	return s.Phase == cluster.Serving && s.Opened && len(s.Configs) == 1 && len(s.Pools) == 0 && s.Wanted == ""
 }
 
 // fetchState asks a host that replicates for its state: a pool's host has no replica.
@@ -266,8 +266,9 @@ func (w *watcher) reconcile(ctx context.Context, state *cluster.State, current b
 	w.directory.resolve(p.Servers, now)
 	if w.server != nil {
 		w.prepare(ctx, state, p)
+		w.wanted = cluster.Reconcile(state, w.facts, &sight, p)
 		if current {
-			w.begin(ctx, w.allowed(state, cluster.Reconcile(state, w.facts, &sight, p)))
+			w.begin(ctx, w.allowed(state, slices.Clone(w.wanted)))
 		}
 		if !p.Inactive && !w.server.ending {
 			w.nudge(state)
@@ -317,6 +318,9 @@ func (w *watcher) decide(ctx context.Context, state *cluster.State, now time.Dur
 		c = w.pauseIsOver(state)
 	}
 	if c == nil {
+		c = w.wayIsNotMade(state, now)
+	}
+	if c == nil {
 		w.advance(ctx)
 		return
 	}
@@ -326,12 +330,16 @@ func (w *watcher) decide(ctx context.Context, state *cluster.State, now time.Dur
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
-		err := w.quorum.propose(ctx, *c)
-		if errors.Is(err, cluster.ErrStale) {
-			err = nil
+		err, result := w.quorum.propose(ctx, *c), resultDone
+		switch {
+		case errors.Is(err, cluster.ErrStale):
+			err, result = nil, resultStale
+		case err != nil:
+			result = resultFailed
 		}
 		w.post(func() {
 			w.deciding = false
+			w.counters.decided(c.Kind, result)
 			w.tell("proposal", problem(err))
 			w.again()
 		})
@@ -348,6 +356,23 @@ func (w *watcher) pauseIsOver(s *cluster.State) *cluster.Command {
 		return nil
 	}
 	return &cluster.Command{Kind: cluster.ResumeHA, Epoch: s.Epoch, Gen: s.Gen, Record: cluster.Record{Rule: "the pause of " + s.Paused.Owner + " is over"}}
+}
+
+// makeWayLimit is how long a master may take to make way for another one. After that it goes on.
+const makeWayLimit = 30 * time.Second
+
+// wayIsNotMade ends the wish for another master that comes to nothing.
+func (w *watcher) wayIsNotMade(s *cluster.State, now time.Duration) *cluster.Command {
+	switch {
+	case s.Wanted == "":
+		w.wishedAt = 0
+	case w.wishedAt == 0:
+		w.wishedAt = now
+	case now-w.wishedAt > makeWayLimit:
+		rule := fmt.Sprintf("%s has not made way for %s within %s", s.Master, s.Wanted, makeWayLimit)
+		return &cluster.Command{Kind: cluster.KeepMaster, Epoch: s.Epoch, Gen: s.Gen, Host: s.Wanted, Record: cluster.Record{Rule: rule}}
+	}
+	return nil
 }
 
 // advance brings the members one change nearer to the inventory, once a round, while a majority has the same one.

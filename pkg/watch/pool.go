@@ -25,23 +25,29 @@ type pool struct {
 	asked   bool
 	at      time.Duration
 	backend string // that it writes to; "" not known
+	points  int    // how often it was being pointed at a master, or ceased to be: odd, it is now
 }
 
-// look asks the pool, unless that is under way, or was done a moment ago and nothing waits for it.
+// look asks the pool, unless that is under way, or was done a moment ago and nothing waits for it; nor while it is pointed at a master: its file names
+// that one before pgpool has begun anew.
 func (p *pool) look(ctx context.Context, now time.Duration, urgent bool, seen func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.asked || !urgent && p.backend != "" && now-p.at < poolEvery {
+	if p.asked || p.points%2 == 1 || !urgent && p.backend != "" && now-p.at < poolEvery {
 		return
 	}
 	p.asked = true
+	points := p.points
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, poolLimit)
 		defer cancel()
 		backend := p.pools.Backend(ctx, p.host)
 		p.mu.Lock()
-		changed := backend != p.backend
-		p.asked, p.at, p.backend = false, sinceBoot(), backend
+		changed := points == p.points && backend != p.backend
+		p.asked = false
+		if points == p.points {
+			p.at, p.backend = sinceBoot(), backend
+		}
 		p.mu.Unlock()
 		if changed {
 			seen()
@@ -60,11 +66,16 @@ func (p *pool) point(ctx context.Context, to failover.PoolTarget) error {
 	if to.Port == 0 {
 		return errors.New("where the master's PostgreSQL listens is not known yet")
 	}
-	if err := p.pools.Point(ctx, p.host, to); err != nil {
-		return err
-	}
+	p.mu.Lock()
+	p.points++
+	p.mu.Unlock()
+	err := p.pools.Point(ctx, p.host, to)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.points++
 	p.at, p.backend = sinceBoot(), to.Master
-	return nil
+	if err != nil {
+		p.backend = ""
+	}
+	return err
 }

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -18,15 +19,54 @@ import (
 )
 
 // probes are this watcher's own trials to connect to every server, one at a time each. What counts as a sign of life is an answer to a startup
-// packet that PostgreSQL itself gave: a socket that accepts is none.
+// packet that PostgreSQL itself gave: a socket that accepts is none, and neither is a session that is open already, which outlives a postmaster that
+// is stopped.
 type probes struct {
 	mu     sync.Mutex
 	asked  map[string]bool
-	answer map[string]cluster.Answer
+	trials map[string]trial
 }
 
 func newProbes() *probes {
-	return &probes{asked: map[string]bool{}, answer: map[string]cluster.Answer{}}
+	return &probes{asked: map[string]bool{}, trials: map[string]trial{}}
+}
+
+// trial is what came of trying one server.
+type trial struct {
+	answer cluster.Answer // "" none yet
+	full   time.Duration  // when it last said whether it is read-only
+	plain  bool           // a knock is no use: it is let in without much work, or kept out for what the knock lacks
+}
+
+// fullEvery is how often a server is asked whether it is read-only while nothing is under way. In between it is enough that it asks for the password: to
+// prove that one knows it costs thousands of hashes, and PostgreSQL a session.
+const fullEvery = 5 * time.Second
+
+// brief tells whether a knock is enough now.
+func (t trial) brief(now time.Duration, settled bool) bool {
+	said := t.answer == cluster.AnswerMaster || t.answer == cluster.AnswerStandby
+	return settled && said && !t.plain && now-t.full < fullEvery
+}
+
+// next asks the server, by a knock where that is enough. The sign of life that it gives is of now, in either way.
+func (t trial) next(brief bool, now time.Duration, knock func() (answer cluster.Answer, sasl bool), full func() cluster.Answer) (after trial, life cluster.Answer) {
+	if brief {
+		switch answer, sasl := knock(); {
+		case sasl && t.answer == cluster.AnswerMaster:
+			return t, cluster.AnswerAuth // it answers; that it is a master still is not known
+		case sasl:
+			return t, t.answer
+		case answer != cluster.AnswerAuth:
+			t.answer = answer
+			return t, answer
+		}
+		t.plain = true
+	}
+	t.answer = full()
+	if t.answer == cluster.AnswerMaster || t.answer == cluster.AnswerStandby {
+		t.full = now
+	}
+	return t, t.answer
 }
 
 // probeTimeout is how long a server has for its answer.
@@ -44,11 +84,8 @@ func (w *watcher) probed(now time.Duration) []cluster.Probe {
 		host := n.Host
 		w.probe(host, login)
 		w.probes.mu.Lock()
-		answer, known := w.probes.answer[host]
+		answer := cmp.Or(w.probes.trials[host].answer, cluster.AnswerNone)
 		w.probes.mu.Unlock()
-		if !known {
-			answer = cluster.AnswerNone
-		}
 		last, seen := w.memory.Life[host]
 		if !seen {
 			last = now
@@ -70,16 +107,22 @@ func (w *watcher) probe(host string, login postgres.ConnInfo) {
 	}
 	p.asked[host] = true
 	addresses := w.directory.addressesOf(host)
+	before, now := p.trials[host], sinceBoot()
+	brief := before.brief(now, w.settled()) && mayKnock(login)
 	go func() {
 		address := host
 		if len(addresses) > 0 {
 			address = addresses[0]
 		}
-		answer := tryServer(address, port, maps.Clone(login))
+		after, life := before.next(brief, now, func() (cluster.Answer, bool) {
+			ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
+			defer cancel()
+			return knock(ctx, address, port, map[string]string{"user": login["user"], "replication": "true"})
+		}, func() cluster.Answer { return tryServer(address, port, maps.Clone(login)) })
 		p.mu.Lock()
-		p.asked[host], p.answer[host] = false, answer
+		p.asked[host], p.trials[host] = false, after
 		p.mu.Unlock()
-		w.post(func() { w.noteAnswer(host, answer) })
+		w.post(func() { w.noteAnswer(host, life) })
 	}()
 }
 
@@ -120,14 +163,17 @@ func (w *watcher) knownReadOnly(host string) bool {
 func tryServer(host string, port int, login postgres.ConnInfo) cluster.Answer {
 	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
 	defer cancel()
+	stranger := map[string]string{"user": postgres.WatcherRole, "database": "postgres"}
 	if login == nil {
-		return knock(ctx, host, port)
+		answer, _ := knock(ctx, host, port, stranger)
+		return answer
 	}
 	login["host"], login["port"], login["application_name"], login["replication"] = host, strconv.Itoa(port), "pgctl.probe", "true"
 	login["dbname"] = "replication" // what a password file has for it
 	config, err := pgconn.ParseConfig(login.String())
 	if err != nil {
-		return knock(ctx, host, port)
+		answer, _ := knock(ctx, host, port, stranger)
+		return answer
 	}
 	conn, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
@@ -167,29 +213,41 @@ func answerOfCode(code string) cluster.Answer {
 	return cluster.AnswerAuth
 }
 
-// knock says a startup packet as the watcher's role and goes before it would have to log in: that leaves no line in PostgreSQL's log where
-// pg_hba.conf asks for a password.
-func knock(ctx context.Context, host string, port int) cluster.Answer {
+// mayKnock tells whether a startup packet without encryption is what the login would say too.
+func mayKnock(login postgres.ConnInfo) bool {
+	switch login["sslmode"] {
+	case "", "disable", "allow", "prefer":
+		return login["user"] != ""
+	}
+	return false
+}
+
+// knock says a startup packet and goes before it would have to log in: that leaves no line in PostgreSQL's log where pg_hba.conf asks for a password.
+// sasl: it asks for one in the way that is dear to prove.
+func knock(ctx context.Context, host string, port int, as map[string]string) (answer cluster.Answer, sasl bool) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 	if err != nil {
-		return answerOf(err)
+		return answerOf(err), false
 	}
 	defer conn.Close()
 	deadline, _ := ctx.Deadline()
 	_ = conn.SetDeadline(deadline)
 	front := pgproto3.NewFrontend(conn, conn)
-	front.Send(&pgproto3.StartupMessage{ProtocolVersion: pgproto3.ProtocolVersionNumber, Parameters: map[string]string{
-		"user": postgres.WatcherRole, "database": "postgres", "application_name": "pgctl.probe",
-	}})
+	parameters := maps.Clone(as)
+	parameters["application_name"] = "pgctl.probe"
+	front.Send(&pgproto3.StartupMessage{ProtocolVersion: pgproto3.ProtocolVersionNumber, Parameters: parameters})
 	if err := front.Flush(); err != nil {
-		return cluster.AnswerNone
+		return cluster.AnswerNone, false
 	}
-	message, err := front.Receive()
-	if err != nil {
-		return cluster.AnswerNone
+	switch message, err := front.Receive(); m := message.(type) {
+	case *pgproto3.ErrorResponse:
+		return answerOfCode(m.Code), false
+	case *pgproto3.AuthenticationSASL:
+		return cluster.AnswerAuth, true
+	default:
+		if err != nil {
+			return cluster.AnswerNone, false
+		}
 	}
-	if refusal, ok := message.(*pgproto3.ErrorResponse); ok {
-		return answerOfCode(refusal.Code)
-	}
-	return cluster.AnswerAuth
+	return cluster.AnswerAuth, false
 }

@@ -136,8 +136,12 @@ func monitorStatus(w *watcher) string {
 		return c.path + " has no section pg_watcher"
 	case w.problem != "" && !c.watcher.InactiveFailover:
 		return "it takes no part in the quorum: " + w.problem
+	case w.guard.fault() != "":
+		return "the watchdog (watch.watchdog): " + w.guard.fault()
 	case w.teller.fault() != "":
 		return "events do not arrive (watch.notify): " + w.teller.fault()
+	case w.unheard != "":
+		return "metrics are not served (watch.metrics): " + w.unheard
 	case w.quorum.leads():
 		return statusActive
 	}

@@ -55,6 +55,8 @@ type Options struct {
 	TLSDir      string
 	ControlPath string // the socket for this host's operators
 	Listen      string // HOST:PORT of the watchers' port; "" every address, and the port of server.yaml
+	Metrics     string // where metrics and health checks are served: HOST:PORT, :PORT of this host alone; "" or "off" nowhere
+	Watchdog    string // a device of the kernel's; "" or "off" none
 	Notify      string // the program that is told of events; "" none
 	Postgres    postgres.Settings
 	Replication nodes.ReplicationConfig
@@ -101,13 +103,19 @@ type watcher struct {
 	joining  bool // a change of the members is under way
 	asking   bool // for the lease
 	working  map[lane]*work
+	wishedAt time.Duration            // since when this executor knows that another master is wanted; 0 none is
 	hurried  time.Duration            // since when something is under way; 0 nothing is
 	attended int                      // the postmaster whose end is waited for; 0 none
 	tried    map[string]time.Duration // when something was tried last, by what
 	probes   *probes
 	target   atomic.Pointer[failover.PoolTarget]
 	news     news
-	teller   *teller // nil: nobody is told
+	teller   *teller   // nil: nobody is told
+	exporter *exporter // nil: it does not listen
+	unheard  string    // why it does not, though it shall
+	counters counters
+	guard    *guard           // nil: no watchdog is wanted
+	wanted   []cluster.Action // by the rules, in the last round
 
 	soon    chan struct{} // of one: something has happened
 	arrived chan *dispatch
@@ -134,6 +142,7 @@ func Run(ctx context.Context, o Options) error {
 	w.Log.Info("begins", "version", w.Version, "host", w.Host, "file", w.ServerYAML)
 	w.notifyOwn(EventStarted, "the watcher begins, version "+w.Version)
 	err = w.loop(ctx)
+	w.endWatch(err == nil)
 	w.Log.Info("ends")
 	w.notifyOwn(EventStopped, cmp.Or(problem(err), "the watcher was told to end"))
 	err = errors.Join(err, w.close())
@@ -146,12 +155,15 @@ func newWatcher(o Options) *watcher {
 	w := &watcher{
 		Options: o, name: o.Host, pid: os.Getpid(), config: &config{path: o.ServerYAML}, told: map[string]string{}, born: now, mark: rand.Text(),
 		memory: readMemory(o.MemoryPath, now, o.Now()), directory: newDirectory(), heard: map[string]cluster.Heard{}, letters: map[string]*dispatch{},
-		working: map[lane]*work{}, tried: map[string]time.Duration{}, probes: newProbes(), soon: make(chan struct{}, 1), arrived: make(chan *dispatch, 64), looked: make(chan look, 1),
+		working: map[lane]*work{}, tried: map[string]time.Duration{}, probes: newProbes(), counters: newCounters(), soon: make(chan struct{}, 1), arrived: make(chan *dispatch, 64), looked: make(chan look, 1),
 		events: make(chan func(), 64), life: context.Background(),
 	}
 	w.target.Store(&failover.PoolTarget{})
 	if o.Notify != "" {
 		w.teller = newTeller(o.Notify, tellLimit, o.Log)
+	}
+	if o.Watchdog != "" && o.Watchdog != "off" {
+		w.guard = newGuard(o.Watchdog, o.Log)
 	}
 	return w
 }
@@ -187,6 +199,7 @@ func (w *watcher) loop(ctx context.Context) error {
 			w.look(ctx)
 		case l := <-w.looked:
 			w.looking = 0
+			w.counters.looked(sinceBoot() - l.began)
 			w.round(ctx, l)
 		case d := <-w.arrived:
 			w.hear(ctx, d)
@@ -203,6 +216,8 @@ func (w *watcher) loop(ctx context.Context) error {
 func (w *watcher) tick(ctx context.Context) {
 	w.config.look()
 	w.tell("control", problem(w.listen()))
+	w.unheard = problem(w.export())
+	w.tell("metrics", w.unheard)
 	w.join()
 	now := sinceBoot()
 	if w.looking != 0 && now-w.looking > lookLimit+round && w.server != nil { // not even the files answer
@@ -253,7 +268,10 @@ func (w *watcher) round(ctx context.Context, l look) {
 		w.decide(ctx, state, now)
 		w.hurry(state)
 	}
+	w.watch()
+	w.counters.rounds++
 	w.publish()
+	w.show(now)
 	w.keepMemory()
 }
 
@@ -320,6 +338,9 @@ func (w *watcher) close() error {
 	err := w.quorum.close()
 	if w.control != nil {
 		err = errors.Join(err, w.control.Close())
+	}
+	if w.exporter != nil {
+		err = errors.Join(err, w.exporter.server.Close())
 	}
 	if w.peers != nil {
 		w.peers.close()

@@ -11,6 +11,7 @@ echo LANG=C.UTF-8 >>/etc/environment
 rm -f /etc/systemd/system/multi-user.target.wants/postgresql.service \
       /etc/systemd/system/multi-user.target.wants/pgpool2.service \
       /etc/systemd/system/multi-user.target.wants/supervisor.service \
+      /etc/systemd/system/multi-user.target.wants/cron.service \
       /etc/systemd/system/multi-user.target.wants/e2scrub_reap.service
 for unit in apt-daily.timer apt-daily-upgrade.timer apt-daily.service apt-daily-upgrade.service \
             dpkg-db-backup.timer e2scrub_all.timer fstrim.timer systemd-tmpfiles-clean.timer \

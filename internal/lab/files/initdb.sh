@@ -18,13 +18,13 @@ CREATE ROLE pgpool LOGIN PASSWORD '$POOL_PASSWORD' IN ROLE pg_monitor;
 CREATE ROLE replicator LOGIN REPLICATION PASSWORD '$REPLICATOR_PASSWORD';
 CREATE DATABASE app OWNER app;
 SQL
-	for standby in $STANDBYS; do
+	for standby in $SLOTS; do
 		echo "SELECT pg_create_physical_replication_slot('$standby', true);"
 	done
 } | as_postgres /usr/lib/postgresql/15/bin/psql -XAtq -v ON_ERROR_STOP=1 -h /tmp/socket -p "$PGPORT" -d postgres >/dev/null
 as_postgres "$PGBIN/pg_ctl" --pgdata="$PGDATA" -w -s -m fast stop
 
 # On Debian the configuration lies in /etc, and the data directory has none.
-if [ -d /etc/postgresql/15/main ]; then
+if [ "$PGCONF" != "$PGDATA" ]; then
 	rm -f "$PGDATA/postgresql.conf" "$PGDATA/pg_hba.conf" "$PGDATA/pg_ident.conf"
 fi

@@ -63,10 +63,11 @@ func up(ctx context.Context, args []string) error {
 	var noSystemd, hint string
 	flags := flag.NewFlagSet("labctl up", flag.ContinueOnError)
 	flags.StringVar(&spec.Name, "name", "region", "region `name`")
-	flags.IntVar(&spec.Servers, "servers", 2, "PostgreSQL servers, 1 to 4")
+	flags.IntVar(&spec.Servers, "servers", 0, "PostgreSQL servers, 1 to 4; 0: two")
 	flags.IntVar(&spec.Arbiters, "arbiters", 0, "arbiters, 1 to 4; 0: two with fewer than three servers, else none; -1: none")
 	flags.BoolVar(&spec.OwnPools, "own-pools", false, "pools on hosts of their own, not on the first two servers")
-	flags.StringVar(&spec.Postgres, "postgres", "15", "PostgreSQL `version`, 15 or 10")
+	flags.StringVar(&spec.Postgres, "postgres", "", "PostgreSQL `version`, 15 (the default) or 10")
+	flags.BoolVar(&spec.PG9, "pg9", false, "a PostgreSQL 9.x site of installer 3.x: pgmaster and pgslave, two pools that can fail over, no systemd")
 	flags.StringVar(&noSystemd, "no-systemd", "", "`hosts`, with commas, that run without systemd")
 	flags.BoolVar(&spec.HAOn, "ha", false, "inactive_failover: 0 in every server.yaml")
 	flags.StringVar(&spec.Binary, "binary", "", "pgctl `file` that firstbox gets")
@@ -125,8 +126,12 @@ func status(args []string) error {
 // describe prints what is where.
 func describe(region *lab.Region) {
 	spec := region.Spec()
+	version := spec.Postgres
+	if spec.PG9 {
+		version += " in the place of 9.3"
+	}
 	fmt.Printf("Region %s: PostgreSQL %s, data in %s, port %d; pools on port 9999\n\n",
-		region.Name(), spec.Postgres, region.Servers()[0].DataDir(), region.Servers()[0].Port())
+		region.Name(), version, region.Servers()[0].DataDir(), region.Servers()[0].Port())
 	fmt.Printf("%-10s %-15s %-8s %-6s %s\n", "HOST", "ADDRESS", "ZONE", "STATE", "ROLE")
 	for _, h := range region.Hosts() {
 		state := "up"

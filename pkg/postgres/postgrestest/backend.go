@@ -5,6 +5,7 @@ package postgrestest
 import (
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -19,6 +20,10 @@ type Backend struct {
 	// Answer, where set, answers every query and every prepared statement in place of Rows: the rows, as text.
 	Answer func(sql string, args ...string) [][]string
 	Delay  time.Duration // before every answer
+	// Table, where set, answers every query with named columns in place of Rows.
+	Table func(sql string) (columns []string, rows [][]string)
+	// Asked, where set, is told of every query.
+	Asked func(sql string)
 }
 
 // Refusal is an error of the server.
@@ -60,6 +65,14 @@ func (b Backend) Serve(conn io.ReadWriter) error {
 
 // answer answers a query without arguments.
 func (b Backend) answer(p *pgproto3.Backend, sql string) {
+	if b.Asked != nil {
+		b.Asked(sql)
+	}
+	if b.Table != nil {
+		columns, rows := b.Table(sql)
+		sendNamed(p, columns, rows)
+		return
+	}
 	if b.Answer != nil {
 		b.send(p, b.Answer(sql))
 		return
@@ -71,10 +84,18 @@ func (b Backend) answer(p *pgproto3.Backend, sql string) {
 
 // send sends one result.
 func (b Backend) send(p *pgproto3.Backend, rows [][]string) {
+	var columns []string
 	if len(rows) > 0 {
-		fields := make([]pgproto3.FieldDescription, len(rows[0]))
-		for i := range fields {
-			fields[i] = pgproto3.FieldDescription{Name: []byte("column"), DataTypeOID: 25, DataTypeSize: -1, TypeModifier: -1}
+		columns = slices.Repeat([]string{"column"}, len(rows[0]))
+	}
+	sendNamed(p, columns, rows)
+}
+
+func sendNamed(p *pgproto3.Backend, columns []string, rows [][]string) {
+	if len(columns) > 0 {
+		fields := make([]pgproto3.FieldDescription, len(columns))
+		for i, name := range columns {
+			fields[i] = pgproto3.FieldDescription{Name: []byte(name), DataTypeOID: 25, DataTypeSize: -1, TypeModifier: -1}
 		}
 		p.Send(&pgproto3.RowDescription{Fields: fields})
 	}
