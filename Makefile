@@ -31,7 +31,7 @@ build: ## build bin/pgctl, a static binary
 
 test: build test-unit lab-deps ## run all tests, the lab's stories too (those need root and namespaces)
 	@if reason=$$($(LAB) check 2>&1); then \
-		$(LAB_TEST) -run '^TestLab' ./internal/lab ./cmd/pgctl; \
+		$(LAB_TEST) -run '^TestLab' ./internal/lab ./pkg/postgres ./cmd/pgctl; \
 	else \
 		echo "make test: left out the stories on real hosts: $$reason"; \
 	fi
@@ -45,7 +45,7 @@ sim: ## run 100000 schedules of the simulated region; SIM_FLAGS="-story N" tells
 
 lab: build lab-deps ## run the matrices of versions and faults on real hosts (long)
 	@$(LAB) check
-	$(LAB_TEST) -run '^Test(Lab|Matrix)' ./internal/lab ./cmd/pgctl
+	$(LAB_TEST) -run '^Test(Lab|Matrix)' ./internal/lab ./pkg/postgres ./cmd/pgctl
 
 check: ## run the linters and the race detector
 	$(GO) mod tidy -diff

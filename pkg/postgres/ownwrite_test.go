@@ -108,3 +108,10 @@ func TestUnit(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

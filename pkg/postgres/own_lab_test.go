@@ -1,3 +1,5 @@
+//go:build lab
+
 package postgres
 
 import (
@@ -59,7 +61,7 @@ func (r *realServer) frozen() OwnSight {
 		if gone++; s.SQL == nil || s.SQL.Receiver != nil && s.SQL.Receiver.Status != "" || len(r.receivers()) > 0 && strings.Contains(fmt.Sprint(r.receivers()), "streaming") {
 			gone = 0
 		}
-		return gone > 30 // a second and a half: wal_retrieve_retry_interval is one
+		return gone > 15 // a second and a half: wal_retrieve_retry_interval is one
 	})
 }
 
@@ -80,7 +82,7 @@ func (r *realServer) client(name string) (*pgconn.PgConn, error) {
 	return pgconn.Connect(within(r.t, 10*time.Second), fmt.Sprintf("host=127.0.0.1 port=%d user=%s dbname=postgres sslmode=disable", r.port, name))
 }
 
-func TestOwnLook(t *testing.T) {
+func TestLabOwnLook(t *testing.T) {
 	onEach(t, func(t *testing.T, bin string) {
 		master, standby := twoServers(t, bin)
 		master.sql("CREATE TABLE public.t AS SELECT generate_series(1, 1000) AS i")
@@ -138,8 +140,8 @@ func TestOwnLook(t *testing.T) {
 	})
 }
 
-// TestOwnAtEnd: a startup process that waits between two tries may not have read what is there.
-func TestOwnAtEnd(t *testing.T) {
+// TestLabOwnAtEnd: a startup process that waits between two tries may not have read what is there.
+func TestLabOwnAtEnd(t *testing.T) {
 	onEach(t, func(t *testing.T, bin string) {
 		master, standby := twoServers(t, bin)
 		must(t, standby.EnsureSettings(within(t, time.Minute), map[string]string{"wal_retrieve_retry_interval": "6s"}))
@@ -184,7 +186,7 @@ func TestOwnAtEnd(t *testing.T) {
 	})
 }
 
-func TestOwnCommit(t *testing.T) {
+func TestLabOwnCommit(t *testing.T) {
 	onEach(t, func(t *testing.T, bin string) {
 		master, standby := twoServers(t, bin)
 		const names = `FIRST 1 ("db2_1")`
@@ -247,7 +249,7 @@ func TestOwnCommit(t *testing.T) {
 	})
 }
 
-func TestOwnClients(t *testing.T) {
+func TestLabOwnClients(t *testing.T) {
 	onEach(t, func(t *testing.T, bin string) {
 		master, standby := twoServers(t, bin)
 		master.sql("CREATE ROLE app LOGIN")
@@ -313,7 +315,7 @@ func TestOwnClients(t *testing.T) {
 	})
 }
 
-func TestOwnFreeze(t *testing.T) {
+func TestLabOwnFreeze(t *testing.T) {
 	onEach(t, func(t *testing.T, bin string) {
 		master, standby := twoServers(t, bin)
 		pid := standby.Look(within(t, time.Minute)).PID
@@ -366,7 +368,7 @@ func TestOwnFreeze(t *testing.T) {
 	})
 }
 
-func TestOwnStart(t *testing.T) {
+func TestLabOwnStart(t *testing.T) {
 	onEach(t, func(t *testing.T, bin string) {
 		r := newServer(t, bin)
 		must(t, r.StartReadOnly(within(t, time.Minute))) // of data that was shut down cleanly: there is nothing to replay
@@ -440,8 +442,8 @@ func TestOwnStart(t *testing.T) {
 	})
 }
 
-// TestOwnPromote: a standby becomes master on another timeline, another one follows it there, and is frozen on it before pg_control knows.
-func TestOwnPromote(t *testing.T) {
+// TestLabOwnPromote: a standby becomes master on another timeline, another one follows it there, and is frozen on it before pg_control knows.
+func TestLabOwnPromote(t *testing.T) {
 	onEach(t, func(t *testing.T, bin string) {
 		master, standby := twoServers(t, bin)
 		end := master.Look(within(t, time.Minute)).SQL.Current
@@ -493,8 +495,8 @@ func TestOwnPromote(t *testing.T) {
 	})
 }
 
-// TestOwnRoles: the watcher's role is asked as, where it is let in.
-func TestOwnRoles(t *testing.T) {
+// TestLabOwnRoles: the watcher's role is asked as, where it is let in.
+func TestLabOwnRoles(t *testing.T) {
 	onEach(t, func(t *testing.T, bin string) {
 		r := newServer(t, bin)
 		r.role = login{"nobody", "nobody"}
@@ -539,8 +541,8 @@ func TestOwnRoles(t *testing.T) {
 	})
 }
 
-// TestOwnEndSender ends walsenders, and nobody else.
-func TestOwnEndSender(t *testing.T) {
+// TestLabOwnEndSender ends walsenders, and nobody else.
+func TestLabOwnEndSender(t *testing.T) {
 	onEach(t, func(t *testing.T, bin string) {
 		master, standby := twoServers(t, bin)
 		m := eventually(t, master.Own, "a sender", func(s OwnSight) bool { return s.SQL != nil && len(s.SQL.Senders) == 1 })

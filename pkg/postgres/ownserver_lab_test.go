@@ -1,3 +1,5 @@
+//go:build lab
+
 package postgres
 
 import (
@@ -185,11 +187,11 @@ func within(t testing.TB, d time.Duration) context.Context {
 func eventually(t testing.TB, o *Own, what string, right func(s OwnSight) bool) OwnSight {
 	t.Helper()
 	var s OwnSight
-	for range 1200 {
+	for range 600 {
 		if s = o.Look(within(t, time.Minute)); right(s) {
 			return s
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 	}
 	t.Fatalf("never seen: %s\n%+v\n%+v", what, s, s.SQL)
 	return s
@@ -215,13 +217,6 @@ func (r *realServer) sql(text string, args ...string) [][]string {
 		r.t.Fatalf("%s: %v", text, err)
 	}
 	return rows
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 func BenchmarkOwnLook(b *testing.B) {
