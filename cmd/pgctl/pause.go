@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/failover"
 	"github.com/pgctl/pgctl/pkg/nodes"
 	"github.com/pgctl/pgctl/pkg/observe"
 	"github.com/pgctl/pgctl/pkg/watch"
@@ -57,15 +59,34 @@ Without --for it lasts until pgctl resume.`,
 }
 
 func newResumeCmd(a *app) *cobra.Command {
-	return &cobra.Command{
+	var adopt bool
+	var accept []string
+	cmd := &cobra.Command{
 		Use:   "resume",
-		Short: "End a pause: the watchers fail over again",
+		Short: "End a pause, or a halt: the watchers fail over again",
 		Long: `resume ends the pause that pgctl pause began, whoever made it. It never asks. Where nothing is
-paused nothing is changed.`,
-		Example: "  pgctl resume",
+paused nothing is changed.
+
+When the master was changed by hand, beside the quorum, the watchers halt: they do nothing by
+themselves until an operator has said that this is right. --adopt says so: the one server that runs
+as master is the region's master from then on. It is refused (4) unless every other server is seen
+to be none.`,
+		Example: "  pgctl resume\n  pgctl resume --adopt\n  pgctl resume --adopt --accept=unfenced-master",
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.resume(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			opts := changeOpts{accept: accept, risks: []string{failover.RiskUnfencedMaster}}
+			if err := opts.check(); err != nil {
+				return usageError(cmd.CommandPath(), err)
+			}
+			if !adopt && len(accept) > 0 {
+				return usageError(cmd.CommandPath(), errors.New("--accept goes with --adopt"))
+			}
+			return a.resume(cmd.Context(), adopt, len(accept) > 0)
+		},
 	}
+	cmd.Flags().BoolVar(&adopt, "adopt", false, "the server that runs as master is the region's master")
+	cmd.Flags().StringSliceVar(&accept, "accept", nil, "accept a `RISK`: "+failover.RiskUnfencedMaster+", a server that is not heard is dead for certain")
+	return cmd
 }
 
 func (o *pauseOpts) check(timed bool) error {
@@ -125,7 +146,7 @@ func (a *app) pause(ctx context.Context, command string, opts pauseOpts) error {
 	})
 }
 
-func (a *app) resume(ctx context.Context) error {
+func (a *app) resume(ctx context.Context, adopt, dead bool) error {
 	owner, err := operator()
 	if err != nil {
 		return err
@@ -135,6 +156,11 @@ func (a *app) resume(ctx context.Context) error {
 		return err
 	}
 	defer closeSite()
+	if adopt {
+		return a.grant(ctx, site, watch.Wish{Kind: cluster.Adopt, By: owner, Dead: dead}, func(watch.Answer) string {
+			return "adopted: the watchers take the master from here; pgctl overview shows when it has settled"
+		})
+	}
 	return a.grant(ctx, site, watch.Wish{Kind: cluster.ResumeHA, By: owner}, func(answer watch.Answer) string {
 		if answer.Before == nil {
 			return "HA was not paused"

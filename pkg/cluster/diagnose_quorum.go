@@ -95,7 +95,7 @@ var verdicts = map[Judged]verdict{
 	JudgedStandbyDown: {"it receives nothing from the master", "look at its log: pgctl logs --host HOST", []Code{HostUnreachable, PostgresDown, StandbyNotStreaming, Diverged, SystemIDMismatch}},
 	JudgedTwice:       {"two standbys bear its name", "find the one that is not HOST in pg_stat_replication of the master, and stop it", nil},
 	JudgedNoQuorum:    {"its vote is not heard", "see to its watcher: pgctl logs --host HOST", []Code{HostUnreachable, WatcherDown, WatcherUnhealthy}},
-	JudgedSigned:      {"the executor has halted: nothing is done by itself until an operator has decided who is master", "pgctl history says when; find out which server has what counts before anything is stopped", nil},
+	JudgedSigned:      {"the executor has halted: nothing is done by itself until an operator has decided who is master", "pgctl history says when; when the server that runs as master is the right one: pgctl resume --adopt", nil},
 }
 
 // JudgedCodes are the codes of the findings that are judgements of the executor's.

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,10 +37,11 @@ func (w *watcher) recordTime() string { return w.Now().UTC().Format(recordLayout
 
 // Wish is what an operator wants of the quorum. It is given to any watcher that votes, and goes to the executor.
 type Wish struct {
-	Kind  cluster.CommandKind `json:"kind"`  // cluster.PauseHA, cluster.ResumeHA or cluster.HandOver
+	Kind  cluster.CommandKind `json:"kind"`  // cluster.PauseHA, cluster.ResumeHA, cluster.HandOver or cluster.Adopt
 	Pause *cluster.Pause      `json:"pause"` // of PauseHA; its end is what the executor makes of For
 	For   time.Duration       `json:"for"`   // of PauseHA; 0: until it is resumed
 	Host  string              `json:"host"`  // of HandOver: who shall be master
+	Dead  bool                `json:"dead"`  // of Adopt: the operator says that servers which are not heard are dead
 	By    string              `json:"by"`    // who wants it, for the record
 }
 
@@ -185,6 +187,7 @@ type party struct {
 	peers   *peers
 	problem string
 	servers []string
+	seen    map[string]*cluster.Facts // by host, of the servers that are heard
 }
 
 func (w *watcher) party(ctx context.Context) (party, error) {
@@ -194,6 +197,7 @@ func (w *watcher) party(ctx context.Context) (party, error) {
 		if section := w.config.watcher; section != nil {
 			p.servers = cluster.PolicyOf(section).Servers
 		}
+		p.seen = w.factsHeard()
 		found <- p
 	})
 	if err != nil {
@@ -266,6 +270,9 @@ func (w *watcher) grantWish(ctx context.Context, q Wish) Answer {
 	for {
 		s := p.quorum.state.Load().State
 		c, why := q.command(&s, w.Now(), p.servers)
+		if q.Kind == cluster.Adopt {
+			c, why = q.adopt(&s, p.servers, p.seen, rand.Text()[:16])
+		}
 		if why != "" {
 			return complain(Refused, "", "%s", why)
 		}

@@ -1,0 +1,64 @@
+package watch
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+)
+
+// factsHeard are the facts of the servers that are heard now. It is the loop's.
+func (w *watcher) factsHeard() map[string]*cluster.Facts {
+	all := map[string]*cluster.Facts{}
+	for host, h := range w.heard {
+		if h.Facts != nil && sinceBoot()-h.At+h.Delay <= freshFor {
+			all[host] = h.Facts
+		}
+	}
+	return all
+}
+
+// adopt takes the one server that runs as master for the region's, whoever made it that. What makes it safe is that every other server is seen to be
+// none, by its own watcher; of one that is not heard the operator has to say that it is dead, and answers for it (docs/safety.md, "Adoption").
+func (q *Wish) adopt(s *cluster.State, servers []string, seen map[string]*cluster.Facts, nonce string) (*cluster.Command, string) {
+	if s.Halted == "" {
+		return nil, "the quorum has not halted: it knows who is master"
+	}
+	var masters, evidence []string
+	var above int64
+	for _, host := range servers {
+		f := seen[host]
+		switch {
+		case f == nil && !q.Dead:
+			return nil, fmt.Sprintf("%s is not heard, so whether it is a master cannot be known: start its watcher, or, if the host is dead for certain, --accept=unfenced-master", host)
+		case f == nil:
+			evidence = append(evidence, host+" is not heard; "+q.By+" says that it is dead")
+		case f.Running && f.Silent > 0:
+			return nil, fmt.Sprintf("PostgreSQL on %s runs and does not answer, so whether it is a master cannot be known", host)
+		case f.Running && !f.Recovery:
+			masters = append(masters, host)
+		case f.Running:
+			evidence = append(evidence, host+" runs read-only, as its watcher says")
+		case !f.Gate:
+			return nil, fmt.Sprintf("PostgreSQL on %s does not run, and its next start would make it a master: start it read-only, or have it rejoin (pgctl upmaster %s)", host, host)
+		default:
+			evidence = append(evidence, host+" does not run, and starts read-only, as its watcher says")
+		}
+		if f != nil {
+			for _, row := range f.Rows {
+				above = max(above, row.Epoch)
+			}
+		}
+	}
+	if len(masters) != 1 {
+		return nil, fmt.Sprintf("exactly one server has to run as master, and %d do (%s)", len(masters), strings.Join(masters, ", "))
+	}
+	f := seen[masters[0]]
+	if len(f.Rows) == 0 {
+		return nil, masters[0] + " bears no signature: pgctl deploy leaves one"
+	}
+	return &cluster.Command{
+		Kind: cluster.Adopt, Epoch: s.Epoch, Gen: s.Gen, Host: f.Host, Nonce: nonce, System: f.System, Rows: f.Rows, Above: above,
+		Record: cluster.Record{Rule: "as " + q.By + " wished", Evidence: evidence},
+	}, ""
+}

@@ -1,0 +1,50 @@
+package watch
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/pgctl/pgctl/pkg/cluster"
+)
+
+// TestAdopt: what has to be seen before an operator's word makes a server the region's master.
+func TestAdopt(t *testing.T) {
+	master := func() *cluster.Facts {
+		return &cluster.Facts{Host: "db2", System: 7, Running: true, Rows: []cluster.Epoch{{Epoch: 1, Master: "db1"}, {Epoch: 4, Master: "db2", Nonce: "hand.x"}}}
+	}
+	standby := func() *cluster.Facts { return &cluster.Facts{Host: "db1", System: 7, Running: true, Recovery: true} }
+	for _, tt := range []struct {
+		name   string
+		change func(s *cluster.State, q *Wish, seen map[string]*cluster.Facts)
+		want   string // a part of the refusal, or of the evidence
+	}{
+		{"all are seen", nil, "db1 runs read-only"},
+		{"it has not halted", func(s *cluster.State, _ *Wish, _ map[string]*cluster.Facts) { s.Halted = "" }, "has not halted"},
+		{"one is not heard", func(_ *cluster.State, _ *Wish, seen map[string]*cluster.Facts) { delete(seen, "db1") }, "--accept=unfenced-master"},
+		{"one is dead", func(_ *cluster.State, q *Wish, seen map[string]*cluster.Facts) { delete(seen, "db1"); q.Dead = true }, "root says that it is dead"},
+		{"the dead one says nothing of one that hangs", func(_ *cluster.State, q *Wish, seen map[string]*cluster.Facts) { seen["db1"].Silent = 1; q.Dead = true }, "does not answer"},
+		{"two masters", func(_ *cluster.State, _ *Wish, seen map[string]*cluster.Facts) { seen["db1"].Recovery = false }, "2 do (db1, db2)"},
+		{"no master", func(_ *cluster.State, _ *Wish, seen map[string]*cluster.Facts) { seen["db2"].Recovery = true }, "0 do"},
+		{"the old one would start as a master", func(_ *cluster.State, _ *Wish, seen map[string]*cluster.Facts) {
+			*seen["db1"] = cluster.Facts{Host: "db1"}
+		}, "its next start would make it a master"},
+		{"it is down, and gated", func(_ *cluster.State, _ *Wish, seen map[string]*cluster.Facts) {
+			*seen["db1"] = cluster.Facts{Host: "db1", Gate: true}
+		}, "starts read-only"},
+		{"no signature", func(_ *cluster.State, _ *Wish, seen map[string]*cluster.Facts) { seen["db2"].Rows = nil }, "bears no signature"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, q, seen := cluster.State{Epoch: 2, Gen: 5, Halted: "signed above"}, &Wish{Kind: cluster.Adopt, By: "root"}, map[string]*cluster.Facts{"db1": standby(), "db2": master()}
+			if tt.change != nil {
+				tt.change(&s, q, seen)
+			}
+			c, why := q.adopt(&s, []string{"db1", "db2"}, seen, "n")
+			if c == nil && !strings.Contains(why, tt.want) || c != nil && !strings.Contains(strings.Join(c.Record.Evidence, ";"), tt.want) {
+				t.Errorf("%+v, %q", c, why)
+			}
+			if c != nil && (c.Host != "db2" || c.Above != 4 || c.System != 7 || c.Epoch != 2 || c.Gen != 5) {
+				t.Errorf("%+v", c)
+			}
+		})
+	}
+}
