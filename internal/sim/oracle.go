@@ -252,11 +252,15 @@ func (w *world) isolated(s *cluster.State, c *cluster.Command) {
 	if h.incarnation != c.Name { // it was renewed since
 		return
 	}
-	if strings.HasPrefix(c.Record.Rule, "it runs as a master") || len(p.data) > len(m.data) {
+	rule := c.Record.Rule
+	if strings.HasPrefix(rule, "it runs as a master") || len(p.data) > len(m.data) {
 		return
+	}
+	if last := s.Rows[len(s.Rows)-1]; strings.HasPrefix(rule, "it ends at") && slices.Contains(p.rows, last) && h.serviceEpoch != s.Epoch {
+		return // it could not be proven when this was decided, and has gone on following since
 	}
 	f := &cluster.Facts{Timeline: cluster.Timeline(p.timeline()), Rows: p.rows}
 	if slices.Equal(p.data, m.data[:len(p.data)]) && cluster.Foreign(f, s.Rows, cluster.LSN(len(p.data))) == "" {
-		w.violate("%s is quarantined, and it is a copy: %s", c.Host, c.Record.Rule)
+		w.violate("%s is quarantined, and it is a copy: %s", c.Host, rule)
 	}
 }

@@ -99,6 +99,8 @@ func (w *reconciler) outdated() bool {
 func (w *reconciler) fence() {
 	f := w.f
 	switch top := f.top(); {
+	case f.Running && f.Recovery && !w.outdated() && f.Names.Shown != ClosedNames:
+		w.do(Action{Do: DoSetNames, Text: ClosedNames}, "read-only, it may acknowledge nothing, whoever promotes it")
 	case !f.Running || f.Recovery, top > w.s.Epoch && f.Rows[len(f.Rows)-1].ByHand():
 	case w.s.Master != f.Host && !w.outdated():
 		w.do(Action{Do: DoStop}, "whoever is master, it is not this one: it is signed with epoch %d", top)

@@ -59,3 +59,18 @@ func TestGenuine(t *testing.T) {
 		}
 	}
 }
+
+// TestHaltedStandbyIsClosed: while the region is halted too, what is read-only acknowledges nothing, whoever promotes it; a master that has crashed and
+// was started by something else had the names of its reign.
+func TestHaltedStandbyIsClosed(t *testing.T) {
+	s := script2(t, serving(t), cluster.Command{Kind: cluster.Halt, Host: "c", Record: cluster.Record{Rule: "c is signed with epoch 7"}})
+	_, reports, p := wellRegion(t)
+	for _, host := range []string{"a", "b"} {
+		f := reports[host].Facts
+		f.Recovery, f.Names.Shown = true, ""
+		acts := cluster.Reconcile(&s, f, &cluster.Sight{}, &p)
+		if len(acts) != 1 || acts[0].Do != cluster.DoSetNames || acts[0].Text != cluster.ClosedNames {
+			t.Errorf("%s: %+v", host, acts)
+		}
+	}
+}
