@@ -38,8 +38,9 @@ func (d *doubts) add(hint, format string, args ...any) {
 //	P1  the new master answers, is not in recovery, and has no recovery.conf
 //	P2  it was promoted after the other: its timeline is newer, and its history left the other's timeline, at or before where
 //	    that one is; both are one cluster by its identifier
-//	P3  every pool that can be asked writes to it, or to nobody, and at least one writes to it; or pgctl has seen that already, and
-//	    begun, and wrote that down there
+//	P3  every pool that can be asked writes to it, or serves nobody, and one at least answers so; or pgctl has seen that already, and
+//	    begun, and wrote that down there. A pool that has lost both servers is not to be restarted while the old one runs as a
+//	    master: it would take that one for the primary
 //	P4  or pgctl has set the other's data aside for this very change of roles, and wrote that down there
 func Judge(snap cluster.Snapshot, hosts map[string]Host) (Verdict, error) {
 	no := &doubts{}
@@ -217,8 +218,13 @@ func (v *Verdict) pools(snap cluster.Snapshot, begun bool, no *doubts) {
 		if p.Unreachable != nil {
 			continue
 		}
-		if p.Listening != nil && !*p.Listening || p.ServesNobody {
-			continue // it writes to nobody
+		if p.Listening != nil && !*p.Listening {
+			continue // it is down: what it would write to is not known
+		}
+		if p.ServesNobody {
+			v.Evidence = append(v.Evidence, p.Host+" serves nobody")
+			sure++
+			continue
 		}
 		if p.Running == nil {
 			why := "no answer"
@@ -238,7 +244,7 @@ func (v *Verdict) pools(snap cluster.Snapshot, begun bool, no *doubts) {
 		}
 	}
 	if sure == 0 && len(no.Risks) == 0 {
-		no.add("restart pgpool where it serves nobody (pgctl overview)", "no pool says that it writes to %s", v.Master.Host)
+		no.add(fmt.Sprintf("stop PostgreSQL on %s before you start pgpool, which may take either for the primary", v.Slave.Host), "no pool says that it writes to %s", v.Master.Host)
 	}
 }
 

@@ -128,15 +128,20 @@ func TestJudge(t *testing.T) {
 		{name: "a pool has taken both out of use: it writes to nobody", change: func(s *cluster.Snapshot, _ map[string]pg9.Host) {
 			s.Pools[0].Running, s.Pools[0].ServesNobody = nil, true
 		}, lost: "ks0 has 16.0 KiB"},
-		{name: "no pool tells, but pgctl has begun", change: func(s *cluster.Snapshot, hosts map[string]pg9.Host) {
+		{name: "both pools have: nobody is served", change: func(s *cluster.Snapshot, _ map[string]pg9.Host) {
 			for i := range s.Pools {
 				s.Pools[i].Running, s.Pools[i].ServesNobody = nil, true
+			}
+		}, lost: "ks0 has 16.0 KiB"},
+		{name: "no pool tells, but pgctl has begun", change: func(s *cluster.Snapshot, hosts map[string]pg9.Host) {
+			for i := range s.Pools {
+				s.Pools[i].Running, s.Pools[i].Listening = nil, new(false)
 			}
 			hosts["ks1"] = pg9.Host{Marks: map[string]string{pg9.MarkMaster: "7 2 ks1 ks0"}}
 		}, lost: "ks0 has 16.0 KiB"},
 		{name: "no pool tells, and pgctl had begun an earlier one", change: func(s *cluster.Snapshot, hosts map[string]pg9.Host) {
 			for i := range s.Pools {
-				s.Pools[i].Running, s.Pools[i].ServesNobody = nil, true
+				s.Pools[i].Running, s.Pools[i].Listening = nil, new(false)
 			}
 			hosts["ks1"] = pg9.Host{Marks: map[string]string{pg9.MarkMaster: "7 1 ks1 ks0", pg9.MarkHold: "7 1 ks1 ks0"}}
 		}, refused: "no pool says that it writes to ks1"},
