@@ -46,7 +46,7 @@ func keptRegion(t *testing.T, spec lab.Spec) *lab.Region {
 		spec.Watcher = map[string]string{"down_after": "12s", "standby_down_after": "5s"}
 	}
 	r := region(t, spec)
-	deploys(t, r)
+	deploys(t, r, patient)
 	whole(t, r, 90*time.Second)
 	return r
 }

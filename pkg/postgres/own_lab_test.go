@@ -453,11 +453,14 @@ func TestLabOwnPromote(t *testing.T) {
 		must(t, standby.CloseClients(within(t, time.Minute)))
 		standby.sql("SELECT pg_wal_replay_pause()")
 		must(t, standby.Promote(within(t, time.Minute)))
+		must(t, standby.Promote(within(t, time.Minute))) // it is one already: nothing asks again
+		if _, err := os.Stat(standby.dir + "/promote"); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("a request to promote is left: %v", err)
+		}
 		s := eventually(t, standby.Own, "a master", func(s OwnSight) bool { return s.SQL != nil && !s.SQL.Recovery })
 		if s.SQL.Timeline != 2 || s.Gate || !s.HBAClosed || s.SQL.Names != cluster.ClosedNames {
 			t.Errorf("promoted: %+v, %+v", s, s.SQL)
 		}
-		must(t, standby.Promote(within(t, time.Minute))) // it is
 		must(t, standby.WriteRow(within(t, time.Minute), 2, "second"))
 		must(t, standby.PutGate(within(t, time.Minute)))
 		s = standby.Look(within(t, time.Minute))

@@ -377,8 +377,8 @@ func (o *Own) ResumeReplay(ctx context.Context) error {
 	return err
 }
 
-// Promote asks a standby to become master, after its replay was let go on: what pg_ctl promote does (pg_ctl.c, do_promote), the same on every version since
-// 9.4. Whether it has become it is for the looks after it to say.
+// Promote makes a standby master, after its replay was let go on: what pg_ctl promote does (pg_ctl.c, do_promote), the same on every version since
+// 9.4. It waits until it is one: a file that asks a second time would be left in the data, where no backup could pass it by.
 func (o *Own) Promote(ctx context.Context) error {
 	h, err := o.place()
 	if err != nil {
@@ -394,10 +394,42 @@ func (o *Own) Promote(ctx context.Context) error {
 	if err := o.ResumeReplay(ctx); err != nil { // up to 12 a promotion would wait for it for ever
 		return err
 	}
-	if err := os.WriteFile(path.Join(h.dataDir, "promote"), nil, 0o600); err != nil {
+	request := path.Join(h.dataDir, "promote")
+	if err := writeAsOwner(request, h.dataDir); err != nil {
 		return err
 	}
-	return unix.Kill(h.pid, unix.SIGUSR1)
+	if err := unix.Kill(h.pid, unix.SIGUSR1); err != nil {
+		return err
+	}
+	for {
+		rows, err := o.do(ctx, "SELECT pg_is_in_recovery()")
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s was asked to become master, and has not said yet that it is: %w", o.host.Name(), err)
+		case rows[0][0] != "t":
+			if err := os.Remove(request); err != nil && !errors.Is(err, os.ErrNotExist) { // asked again while it was on its way
+				return err
+			}
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s was asked to become master, and is not yet: %w", o.host.Name(), ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// writeAsOwner makes an empty file that is whose the directory is.
+func writeAsOwner(name, dir string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		return err
+	}
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		return err
+	}
+	return os.Chown(name, int(st.Uid), int(st.Gid))
 }
 
 // Checkpoint writes one. On a busy server that takes as long as its disk needs.
