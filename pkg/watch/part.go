@@ -281,8 +281,17 @@ func (w *watcher) reconcile(ctx context.Context, state *cluster.State, current b
 		if m := state.Master; m != "" {
 			w.target.Store(&failover.PoolTarget{Master: m, Addresses: w.directory.addressesOf(m), Port: w.directory.portOf(m), SystemID: state.System})
 		}
-		w.begin(ctx, cluster.ReconcilePool(state, w.pool.facts(), p))
+		if w.masterServes(state) {
+			w.begin(ctx, cluster.ReconcilePool(state, w.pool.facts(), p))
+		}
 	}
+}
+
+// masterServes tells whether the master is heard to be one. While it is not, a pool is left where it is: a region that was changed by hand while the
+// watchers looked on has another master than the one that they remember.
+func (w *watcher) masterServes(s *cluster.State) bool {
+	h := w.heard[s.Master]
+	return h.Report != nil && h.Facts != nil && sinceBoot()-h.At+h.Delay <= freshFor && h.Epoch == s.Epoch && h.Facts.Running && !h.Facts.Recovery
 }
 
 // allowed leaves out what has to wait until nothing of an earlier watcher is at work on the server, nor an operator. A server that does not run has no
