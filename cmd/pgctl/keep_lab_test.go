@@ -167,10 +167,10 @@ func (a *apps) end(t *testing.T, r *lab.Region, during string) (out outages) {
 			lost = max(lost, len(missing))
 		}
 		t.Logf("%s: %s: %.2f s without an acknowledgement; %d acknowledged, %d lost, %d unknown", during, a.names[i], report.LongestGap.Seconds(), report.Acknowledged, lost, report.Unknown)
-		switch {
-		case i == 0:
+		switch i {
+		case 0:
 			out.direct = report.LongestGap
-		case i == 1:
+		case 1:
 			out.pool = report.LongestGap
 		default:
 			out.pool = min(out.pool, report.LongestGap)
