@@ -28,13 +28,17 @@ const proveLimit = 20 * time.Second
 func (p *Pools) Point(ctx context.Context, pool string, to PoolTarget) error {
 	s := plan.Step{Host: pool, Args: poolArgs(to)}
 	handlers := p.Handlers()
+	edited := false
 	for _, verb := range []string{verbPoolEdit, verbPoolRestart} {
-		if done, err := handlers[verb].Done(ctx, s); err == nil && done {
-			continue
+		if !edited { // a pgpool whose file was another one until now is not asked: with a dead backend that takes as long as it may
+			if done, err := handlers[verb].Done(ctx, s); err == nil && done {
+				continue
+			}
 		}
 		if err := handlers[verb].Do(ctx, s); err != nil {
 			return fmt.Errorf("%s: %w", verb, err)
 		}
+		edited = verb == verbPoolEdit
 	}
 	ctx, cancel := context.WithTimeout(ctx, proveLimit)
 	defer cancel()
