@@ -183,15 +183,20 @@ func (w *reconciler) endStrangers() {
 	}
 }
 
-// endDoubles ends the older of two walsenders of one standby: PostgreSQL would wait for the one that nobody reads any more. Only of a member's name:
-// a backup has two walsenders of one name too, and needs both.
+// endDoubles ends both of two walsenders of a member's name from its host. Mostly the older one is left of a connection that is lost, and PostgreSQL would wait
+// for it. But it may also be the member's and the younger one somebody else's, who would release commits that the member does not have: which is which
+// cannot be told here, and the member connects again. Only of a member's name: a backup has two walsenders of one name too, and needs both.
 func (w *reconciler) endDoubles() {
 	for i := range w.f.Senders {
+		a := &w.f.Senders[i]
+		double := func(b *Sender) bool { return b.PID != a.PID && b.Name == a.Name && b.Host == a.Host }
+		if a.Host == "" || a.Host != w.s.HostOf(a.Name) {
+			continue
+		}
 		for j := range w.f.Senders {
-			a, b := &w.f.Senders[i], &w.f.Senders[j]
-			if a.Name == b.Name && a.Host == b.Host && a.Host != "" && a.Host == w.s.HostOf(a.Name) && a.For > b.For {
-				w.do(Action{Do: DoEndSender, PID: a.PID}, "its standby has connected anew")
-				return
+			if double(&w.f.Senders[j]) {
+				w.do(Action{Do: DoEndSender, PID: a.PID}, "there are two of %s", a.Name)
+				break
 			}
 		}
 	}

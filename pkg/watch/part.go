@@ -234,7 +234,7 @@ func (w *watcher) lease(ctx context.Context, state *cluster.State, now time.Dura
 		if err == nil && grant.Epoch == epoch && grant.Gen <= w.latest().State.Gen {
 			server.leased(epoch, now)
 		}
-		w.post(func() { w.asking = false })
+		w.post(func() { w.asking = false; w.again() })
 	}()
 }
 

@@ -95,6 +95,7 @@ type watcher struct {
 	heard    map[string]cluster.Heard
 	letters  map[string]*dispatch // the last one of each host
 	looking  time.Duration        // since when a look is under way; 0 none is
+	rounded  time.Duration        // when the last round was; 0 none was
 	acted    time.Duration        // when the last action on the server ended
 	lookedAt time.Duration        // when the last one began
 	facts    *cluster.Facts
@@ -264,7 +265,7 @@ func (w *watcher) round(ctx context.Context, l look) {
 	if w.quorum != nil {
 		w.report(now)
 		w.lease(ctx, state, now)
-		w.reconcile(ctx, state, l.late || l.began > w.acted, now)
+		w.reconcile(ctx, state, !w.woken(now) && (l.late || l.began > w.acted), now)
 		w.decide(ctx, state, now)
 		w.hurry(state)
 	}
@@ -273,6 +274,15 @@ func (w *watcher) round(ctx context.Context, l look) {
 	w.publish()
 	w.show(now)
 	w.keepMemory()
+}
+
+// woken tells whether this process did not run for a while. Its lease and canary are over then, as it could not ask: it asks before it goes by that. Who would
+// have stopped its server meanwhile could not do so either way.
+func (w *watcher) woken(now time.Duration) bool {
+	since := now - w.rounded
+	first := w.rounded == 0
+	w.rounded = now
+	return !first && since > 2*lookLimit+round
 }
 
 // state is the latest that is known of the quorum.
