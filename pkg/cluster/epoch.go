@@ -103,7 +103,7 @@ func (h History) RowOf(t Timeline, rows []Epoch) (Epoch, bool) {
 // replay something (it is behind). "" where they do not.
 func contradicts(own, theirs []Epoch, behind bool) (diverged, unproven string) {
 	for _, e := range own {
-		later := slices.ContainsFunc(theirs, func(o Epoch) bool { return o.Epoch >= e.Epoch })
+		later := slices.ContainsFunc(theirs, func(o Epoch) bool { return o.Epoch > e.Epoch || o.Epoch == e.Epoch && o.Timeline >= e.Timeline })
 		switch {
 		case slices.Contains(theirs, e):
 		case later, !behind:

@@ -20,7 +20,7 @@ const (
 	DoOpenClients   Do = "open-clients"   // reject block away
 	DoResumeReplay  Do = "resume-replay"
 	DoPromote       Do = "promote"
-	DoWriteRow      Do = "write-row"       // pgctl.epoch (NewRow; postgres.Server.WriteRow), with synchronous_commit = local: nobody acknowledges it
+	DoWriteRow      Do = "write-row"       // pgctl.epoch (NewRow; postgres.Own.WriteRow), with synchronous_commit = local: nobody acknowledges it
 	DoMakeWay       Do = "make-way"        // a clean stop: its standbys get all that it has
 	DoStop          Do = "stop"            // immediate; what is left after StopTime is killed
 	DoKill          Do = "kill"            // SIGKILL to all its processes

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/remote"
 )
@@ -19,34 +20,10 @@ CREATE TABLE IF NOT EXISTS pgctl.epoch (epoch bigint PRIMARY KEY, master text NO
   fork_lsn pg_lsn NOT NULL, made timestamptz NOT NULL DEFAULT now())`
 
 // SignEpoch leaves the row that tells the master's present timeline from every other one of that number, for an operator (cluster.Epoch says what it
-// proves): at a deployment, or after a change by hand. Where a row of the timeline is there already, or the master is on another one by now, nothing
-// is done. The rows are kept beside the data then.
+// proves): at a deployment, or after a change by hand. An epoch of the quorum is signed by Own.WriteRow. It does not wait for a standby: names that
+// match nobody yet would hold it for ever, and a row that is lost only makes copies unproven. Where a row of the timeline is there already, or the
+// master is on another one by now, nothing is done; of two that sign at one moment one is let through. The rows are kept beside the data then.
 func (s *Server) SignEpoch(ctx context.Context, dataDir, nonce string, timeline cluster.Timeline) error {
-	return s.sign(ctx, dataDir, timeline, func(rows []cluster.Epoch, h cluster.History) (epoch int64, word string) {
-		if _, there := h.RowOf(timeline, rows); there {
-			return 0, ""
-		}
-		if n := len(rows); n > 0 {
-			epoch = rows[n-1].Epoch
-		}
-		return epoch + 1, cluster.HandNonce(nonce)
-	})
-}
-
-// WriteRow leaves the row of an epoch for which the quorum has elected this server, which is promoted to the timeline (cluster.DoWriteRow). Where
-// a row of this epoch or a later one is there, or the server is on another timeline by now, nothing is done. The rows are kept beside the data then.
-func (s *Server) WriteRow(ctx context.Context, dataDir string, epoch int64, nonce string, timeline cluster.Timeline) error {
-	return s.sign(ctx, dataDir, timeline, func(rows []cluster.Epoch, _ cluster.History) (int64, string) {
-		if n := len(rows); n > 0 && rows[n-1].Epoch >= epoch {
-			return 0, ""
-		}
-		return epoch, nonce
-	})
-}
-
-// sign writes a row with the epoch and nonce that what says of the rows that are there; epoch 0: none. It does not wait for a standby: names that
-// match nobody yet would hold it for ever, and a row that is lost only makes copies unproven. Of two that sign at one moment one is let through.
-func (s *Server) sign(ctx context.Context, dataDir string, timeline cluster.Timeline, what func([]cluster.Epoch, cluster.History) (int64, string)) error {
 	history, err := s.historyOf(ctx, dataDir, timeline)
 	if err != nil {
 		return err
@@ -63,25 +40,34 @@ func (s *Server) sign(ctx context.Context, dataDir string, timeline cluster.Time
 	if err != nil {
 		return err
 	}
-	if epoch, nonce := what(rows, history); epoch > 0 {
-		now, err := queryOn(ctx, conn, "SELECT pg_current_wal_insert_lsn()")
-		if err != nil {
-			return err
-		}
-		position, err := cluster.ParseLSN(now[0][0])
-		if err != nil {
-			return err
-		}
-		e := cluster.NewRow(epoch, s.host.Name(), nonce, timeline, history, rows, position)
-		_, err = queryOn(ctx, conn, `INSERT INTO pgctl.epoch (epoch, master, nonce, timeline, fork_lsn)
-SELECT $1::bigint, $2, $3, $4::bigint, $5::pg_lsn WHERE NOT EXISTS (SELECT FROM pgctl.epoch WHERE epoch >= $1::bigint)
-  AND $4::bigint = ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint`,
-			strconv.FormatInt(e.Epoch, 10), e.Master, e.Nonce, strconv.Itoa(int(timeline)), e.Fork.String())
-		if err != nil {
+	if _, signed := history.RowOf(timeline, rows); !signed {
+		if err := s.insertRow(ctx, conn, timeline, history, rows, cluster.HandNonce(nonce)); err != nil {
 			return err
 		}
 	}
 	return s.keepEpochs(ctx, dataDir)
+}
+
+// insertRow adds a row of the next epoch to those that are there.
+func (s *Server) insertRow(ctx context.Context, conn *pgconn.PgConn, t cluster.Timeline, h cluster.History, rows []cluster.Epoch, nonce string) error {
+	now, err := queryOn(ctx, conn, "SELECT pg_current_wal_insert_lsn()")
+	if err != nil {
+		return err
+	}
+	position, err := cluster.ParseLSN(now[0][0])
+	if err != nil {
+		return err
+	}
+	epoch := int64(1)
+	if n := len(rows); n > 0 {
+		epoch = rows[n-1].Epoch + 1
+	}
+	e := cluster.NewRow(epoch, s.host.Name(), nonce, t, h, rows, position)
+	_, err = queryOn(ctx, conn, `INSERT INTO pgctl.epoch (epoch, master, nonce, timeline, fork_lsn)
+SELECT $1::bigint, $2, $3, $4::bigint, $5::pg_lsn WHERE NOT EXISTS (SELECT FROM pgctl.epoch WHERE epoch >= $1::bigint)
+  AND $4::bigint = ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint`,
+		strconv.FormatInt(e.Epoch, 10), e.Master, e.Nonce, strconv.Itoa(int(t)), e.Fork.String())
+	return err
 }
 
 // historyOf is how a timeline came to be, as its history file says; the first one has none.

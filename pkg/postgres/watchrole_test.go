@@ -135,42 +135,32 @@ func TestWatcherUser(t *testing.T) {
 	}
 }
 
-// TestSign: a row says from where on data without it is not the master's. An operator's is written where the timeline has none, the quorum's where
-// the epoch has none; both are made by cluster.NewRow, and the rows are kept beside the data.
+// TestSign: a row says from where on data without it is not the master's. It is written where the timeline has none, whoever wrote that, and made by
+// cluster.NewRow; the rows are kept beside the data.
 func TestSign(t *testing.T) {
-	byHand := func(s *Server, timeline cluster.Timeline) error {
-		return s.SignEpoch(t.Context(), "/data", "n", timeline)
-	}
-	quorum := func(s *Server, timeline cluster.Timeline) error {
-		return s.WriteRow(t.Context(), "/data", 7, "q", timeline)
-	}
 	one, deployed := []string{"1", "db1", "m", "1", "0/0"}, []string{"1", "db1", "m", "1", "0/4000"}
 	two, formed := []string{"2", "db1", "o", "2", "0/5000"}, []string{"2", "db1", "o", "1", "0/4800"}
 	for name, tt := range map[string]struct {
-		sign     func(*Server, cluster.Timeline) error
 		timeline cluster.Timeline
 		rows     [][]string
 		want     []string // nil: none is written
 	}{
-		"the first timeline, unsigned":                {byHand, 1, nil, []string{"1", "db1", "hand.n", "1", "0/7000"}},
-		"the first timeline, signed":                  {byHand, 1, [][]string{one}, nil},
-		"the first timeline, signed late":             {byHand, 1, [][]string{deployed}, nil},
-		"the first timeline, which the quorum signed": {byHand, 1, [][]string{deployed, formed}, nil},
-		"a promotion": {byHand, 2, [][]string{one}, []string{"2", "db1", "hand.n", "2", "0/5000"}},
-		"a promotion that nobody signed, and another":   {byHand, 3, [][]string{one}, []string{"2", "db1", "hand.n", "3", "0/5000"}},
-		"a promotion, signed":                           {byHand, 2, [][]string{one, two}, nil},
-		"a promotion, and the row of an upgraded one":   {byHand, 2, [][]string{{"1", "db9", "m", "2", "0/3000"}}, []string{"2", "db1", "hand.n", "2", "0/7000"}},
-		"an epoch of the quorum":                        {quorum, 2, [][]string{one}, []string{"7", "db1", "q", "2", "0/5000"}},
-		"an epoch of the quorum on the timeline before": {quorum, 1, [][]string{one}, []string{"7", "db1", "q", "1", "0/7000"}},
-		"an epoch of the quorum, signed":                {quorum, 1, [][]string{one, {"7", "db1", "q", "1", "0/4800"}}, nil},
+		"the first timeline, unsigned":                {1, nil, []string{"1", "db1", "hand.n", "1", "0/7000"}},
+		"the first timeline, signed":                  {1, [][]string{one}, nil},
+		"the first timeline, signed late":             {1, [][]string{deployed}, nil},
+		"the first timeline, which the quorum signed": {1, [][]string{deployed, formed}, nil},
+		"a promotion": {2, [][]string{one}, []string{"2", "db1", "hand.n", "2", "0/5000"}},
+		"a promotion that nobody signed, and another": {3, [][]string{one}, []string{"2", "db1", "hand.n", "3", "0/5000"}},
+		"a promotion, signed":                         {2, [][]string{one, two}, nil},
+		"a promotion, and the row of an upgraded one": {2, [][]string{{"1", "db9", "m", "2", "0/3000"}}, []string{"2", "db1", "hand.n", "2", "0/7000"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			testSign(t, tt.rows, tt.want, func(s *Server) error { return tt.sign(s, tt.timeline) })
+			testSign(t, tt.rows, tt.want, tt.timeline)
 		})
 	}
 }
 
-func testSign(t *testing.T, rows [][]string, want []string, sign func(*Server) error) {
+func testSign(t *testing.T, rows [][]string, want []string, timeline cluster.Timeline) {
 	t.Helper()
 	var args []string
 	kept := ""
@@ -205,7 +195,7 @@ func testSign(t *testing.T, rows [][]string, want []string, sign func(*Server) e
 		}
 		return remote.Result{}, nil
 	}
-	if err := sign(On(h, Settings{})); err != nil {
+	if err := On(h, Settings{}).SignEpoch(t.Context(), "/data", "n", timeline); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(args, want) {
