@@ -470,3 +470,9 @@ func (o *Own) Wake() error {
 	}
 	return nil
 }
+
+// FollowNobody has the service file name no upstream: whoever reads it from here on connects to nobody.
+func (o *Own) FollowNobody() error {
+	_, err := o.writeService(nil, 0)
+	return err
+}

@@ -31,6 +31,7 @@ type OwnSight struct {
 	Orphans int           // processes of a server whose postmaster is gone; not counted while one runs
 	// CleanStop: pg_control says that it was shut down, or shut down in recovery. Of a server that runs it says nothing.
 	CleanStop bool
+	WasMaster bool // pg_control says that it last ran, or runs, as a master
 	// Gate: standby.signal is there, or up to 11 a recovery.conf with standby_mode, so its next start is read-only. It is so after SQL has answered too: a
 	// promotion takes the file away before it shows.
 	Gate      bool
@@ -159,6 +160,7 @@ func (o *Own) lookFiles(s *OwnSight) (pm postmaster, h hbaSight) {
 	control, err := readControl(s.DataDir)
 	if !failed(err) {
 		s.SystemID = control.SystemID
+		s.WasMaster = control.State == "in production" || control.State == "shut down"
 		s.CleanStop = !s.Running && (control.State == "shut down" || control.State == "shut down in recovery")
 	}
 	if s.Major > 0 {

@@ -187,8 +187,7 @@ func (w *watcher) power(ctx context.Context, a cluster.Action) error {
 	case cluster.DoKill:
 		return w.stop(ctx, own.Kill)
 	case cluster.DoStartReadOnly:
-		w.server.started(sinceBoot())
-		return own.StartReadOnly(ctx)
+		return w.startReadOnly(ctx)
 	case cluster.DoStartMaster:
 		w.server.started(sinceBoot())
 		return own.StartMaster(ctx)
@@ -207,6 +206,17 @@ func (w *watcher) stop(ctx context.Context, how func(context.Context) error) err
 	w.server.stopping(sinceBoot())
 	defer func() { w.server.stopping(sinceBoot()) }()
 	return how(ctx)
+}
+
+// startReadOnly: a server that was a master has followed nobody for a while, and must not go after whomever its service file still names.
+func (w *watcher) startReadOnly(ctx context.Context) error {
+	w.server.started(sinceBoot())
+	if w.server.seenNow().WasMaster {
+		if err := w.server.own.FollowNobody(); err != nil {
+			return err
+		}
+	}
+	return w.server.own.StartReadOnly(ctx)
 }
 
 // makeWay stops it cleanly, its standbys get all that it has (manual, "Shutting Down the Server"). Most of what a stop takes is its checkpoint, so one is

@@ -28,7 +28,8 @@ type memory struct {
 
 	Lease       time.Duration   `json:"lease"` // when the request was sent that was granted last
 	LeaseEpoch  int64           `json:"lease_epoch"`
-	Canary      time.Duration   `json:"canary"` // when the canary was begun that came back last
+	LeaseGen    int64           `json:"lease_gen"` // of the state that it was granted from: whoever knows less by now has none
+	Canary      time.Duration   `json:"canary"`    // when the canary was begun that came back last
 	CanaryNames string          `json:"canary_names"`
 	Write       time.Duration   `json:"write"` // when a local write came back last
 	Got         cluster.LSN     `json:"got"`   // as a standby

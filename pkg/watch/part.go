@@ -232,7 +232,7 @@ func (w *watcher) lease(ctx context.Context, state *cluster.State, now time.Dura
 		defer cancel()
 		grant, err := w.askLease(ctx, leader, epoch)
 		if err == nil && grant.Epoch == epoch && grant.Gen <= w.latest().State.Gen {
-			server.leased(epoch, now)
+			server.leased(epoch, grant.Gen, now)
 		}
 		w.post(func() { w.asking = false; w.again() })
 	}()

@@ -40,10 +40,17 @@ type server struct {
 	flushAt      map[string]time.Duration
 	ended        cluster.LSN // where the recovery of the postmaster of memory.Postmaster ended
 	canary       committer
+	back         returned
 	write        committer
 	waits        committer // that looks for a commit that waits
 	nudged       bool      // it was made to ask its master again a moment ago
 	ending       bool      // sessions of an earlier watcher may be there still
+}
+
+// returned is a canary that came back, as long as it is not known whether a stranger may have released it.
+type returned struct {
+	begun, at time.Duration
+	names     string
 }
 
 // committer makes one commit at a time.
@@ -127,7 +134,7 @@ func (s *server) ages(f *cluster.Facts, seen postgres.OwnSight, v view) {
 		f.WriteAge = max(0, min(f.WriteAge, v.now-seen.Began))
 	}
 	f.Lease, f.Canary = cluster.Never, cluster.Canary{Age: v.now - m.Canary, Names: m.CanaryNames}
-	if m.LeaseEpoch == v.state.Epoch {
+	if m.LeaseEpoch == v.state.Epoch && m.LeaseGen <= v.state.Gen {
 		f.Lease = v.now - m.Lease
 	}
 	f.Upstream.For, f.Upstream.Gone, f.Upstream.Moved = v.now-s.since, v.now-s.gone, v.now-m.GotAt
@@ -161,6 +168,7 @@ func (s *server) answered(f *cluster.Facts, q *postgres.OwnSQL, v view) {
 			PID: w.PID, Name: w.Name, Host: v.hostOf(w.Address), Stream: w.State == "streaming", Priority: w.Priority, Sync: w.SyncState, Flush: w.Flush, For: w.Age,
 		})
 	}
+	s.judgeCanary(f, v)
 	s.stalls(f, v)
 	f.Ahead = cluster.AheadOf(f, v.sight)
 }
@@ -232,6 +240,17 @@ func (s *server) names(f *cluster.Facts, q *postgres.OwnSQL, v view) {
 	}
 }
 
+// judgeCanary counts the last canary that came back, if the walsenders that were there after it were all who they say they are.
+func (s *server) judgeCanary(f *cluster.Facts, v view) {
+	if s.back.at == 0 || v.asked <= s.back.at {
+		return
+	}
+	if cluster.Genuine(v.state, f.Senders) {
+		s.memory.Canary, s.memory.CanaryNames = s.back.begun, s.back.names
+	}
+	s.back = returned{}
+}
+
 // stalls is for how long each member has flushed nothing, while there was something to flush.
 func (s *server) stalls(f *cluster.Facts, v view) {
 	for _, member := range v.state.Members {
@@ -281,7 +300,7 @@ func (s *server) commits(ctx context.Context, f *cluster.Facts) {
 			defer s.mu.Unlock()
 			s.canary.busy = false
 			if err == nil && !warned {
-				s.memory.Canary, s.memory.CanaryNames = begun, names
+				s.back = returned{begun, sinceBoot(), names}
 			}
 		}()
 	}
@@ -313,11 +332,11 @@ func (s *server) seeWait(ctx context.Context, f *cluster.Facts) {
 func (s *server) remember(p *cluster.Proof) { s.proof = p }
 
 // leased notes a lease of an epoch that was asked for at a moment.
-func (s *server) leased(epoch int64, sent time.Duration) {
+func (s *server) leased(epoch, gen int64, sent time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if epoch != s.memory.LeaseEpoch || sent > s.memory.Lease {
-		s.memory.Lease, s.memory.LeaseEpoch = sent, epoch
+		s.memory.Lease, s.memory.LeaseEpoch, s.memory.LeaseGen = sent, epoch, gen
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/postgres"
 )
 
@@ -42,5 +43,37 @@ func TestReceiver(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestCanaryAndLease: a canary counts when nobody was there under a false name after it had come back; a lease, while this watcher knows as much as who granted it.
+func TestCanaryAndLease(t *testing.T) {
+	state := &cluster.State{Epoch: 3, Gen: 5, Members: []cluster.Member{{Host: "b", Name: "b_1"}}, Configs: []cluster.SyncConfig{{Gen: 5, K: 1, Members: []string{"b_1"}}}}
+	s := newServer(nil, "a", &memory{Canary: longAgo}, time.Hour)
+	look := func(asked time.Duration, from string) *cluster.Facts {
+		f := &cluster.Facts{Senders: []cluster.Sender{{Name: "b_1", Host: from}}}
+		v := view{now: asked + time.Second, asked: asked, state: state}
+		s.judgeCanary(f, v)
+		s.ages(f, postgres.OwnSight{}, v)
+		return f
+	}
+	s.back = returned{begun: 100 * time.Second, at: 101 * time.Second, names: "n"}
+	if f := look(100*time.Second, "b"); f.Canary.Age < cluster.Never/8 {
+		t.Errorf("a look that began before it came back says nothing: %v", f.Canary)
+	}
+	if f := look(102*time.Second, "b"); f.Canary.Age != 3*time.Second || f.Canary.Names != "n" {
+		t.Errorf("%v", f.Canary)
+	}
+	s.back = returned{begun: 200 * time.Second, at: 201 * time.Second, names: "n"}
+	if f := look(202*time.Second, "stranger"); f.Canary.Age != 103*time.Second {
+		t.Errorf("a stranger was there: %v", f.Canary)
+	}
+	s.leased(3, 5, 300*time.Second)
+	if f := look(301*time.Second, "b"); f.Lease != 2*time.Second {
+		t.Errorf("%v", f.Lease)
+	}
+	s.leased(3, 6, 302*time.Second)
+	if f := look(303*time.Second, "b"); f.Lease != cluster.Never {
+		t.Errorf("who granted it knew more: %v", f.Lease)
 	}
 }
