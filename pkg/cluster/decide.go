@@ -211,7 +211,7 @@ func (d *decider) opening() {
 	if d.s.Phase != Serving || d.s.Opened || f == nil {
 		return
 	}
-	if f.Running && !f.Recovery && f.Clients && f.signed(d.s) {
+	if f.Running && !f.Recovery && f.Silent == 0 && f.Clients && f.signed(d.s) {
 		d.propose(Command{Kind: Open, Host: d.s.Master}, "the gate is open")
 		return
 	}

@@ -31,6 +31,7 @@ type OwnSight struct {
 	Orphans int           // processes of a server whose postmaster is gone; not counted while one runs
 	// CleanStop: pg_control says that it was shut down, or shut down in recovery. Of a server that runs it says nothing.
 	CleanStop bool
+	Starting  bool // the postmaster says that it is starting: its recovery has not ended
 	WasMaster bool // pg_control says that it last ran, or runs, as a master
 	// Gate: standby.signal is there, or up to 11 a recovery.conf with standby_mode, so its next start is read-only. It is so after SQL has answered too: a
 	// promotion takes the file away before it shows.
@@ -83,6 +84,7 @@ func (o *Own) Look(ctx context.Context) OwnSight {
 	s.SQL, s.AskedAs, s.Fallback, s.SQLErr = o.question(ctx)
 	if s.SQLErr != nil {
 		s.HBAStale = !o.reads(h)
+		s.HBAClosed = h.there && !s.HBAStale
 		return s
 	}
 	if s.Gate {
@@ -150,6 +152,7 @@ func (o *Own) lookFiles(s *OwnSight) (pm postmaster, h hbaSight) {
 	if s.Running = pm.running(); s.Running {
 		s.PID, s.Started, s.Port, s.SocketDir = pm.pid, pm.started, pm.port, pm.socketDir
 		process := stat(pm.pid)
+		s.Starting = pm.status == "starting"
 		state := process.state
 		s.Began = process.began
 		s.Halted = state == "T" || state == "t"

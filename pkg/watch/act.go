@@ -145,6 +145,9 @@ func (w *watcher) finished(r result) {
 
 // act does one thing to this host's own server or pool.
 func (w *watcher) act(ctx context.Context, a cluster.Action) error {
+	if a.Do == cluster.DoPointPool { // where there may be no server
+		return w.pool.point(ctx, *w.target.Load())
+	}
 	own := w.server.own
 	switch a.Do {
 	case cluster.DoFreeze:
@@ -166,8 +169,6 @@ func (w *watcher) act(ctx context.Context, a cluster.Action) error {
 		return own.ResumeReplay(ctx)
 	case cluster.DoMasterFile:
 		return replaceFile(failover.MasterFile, []byte(a.Host+"\n"), 0o644, true)
-	case cluster.DoPointPool:
-		return w.pool.point(ctx, *w.target.Load())
 	}
 	return w.power(ctx, a)
 }

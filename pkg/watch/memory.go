@@ -39,8 +39,9 @@ type memory struct {
 	Rows        []cluster.Epoch `json:"rows"`       // what it showed
 	Receiver    receiver        `json:"receiver"`   // the last one of which it is known by what it connected
 	StoppedAt   time.Duration   `json:"stopped_at"`
-	Stopped     bool            `json:"stopped"` // the watcher has stopped it since it ran last
-	Starts      int             `json:"starts"`  // in a row without a lasting success
+	StoppedLife string          `json:"stopped_life"` // of the postmaster that was stopped: as long as it is seen, the stop goes on
+	Stopped     bool            `json:"stopped"`      // the watcher has stopped it since it ran last
+	Starts      int             `json:"starts"`       // in a row without a lasting success
 	StartedAt   time.Duration   `json:"started_at"`
 	Armed       bool            `json:"armed"` // the watchdog was left armed, if this life ends now
 }

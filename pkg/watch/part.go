@@ -188,8 +188,12 @@ func (w *watcher) hear(ctx context.Context, d *dispatch) {
 	if w.directory.setLogin(d.Login) {
 		w.tell("login", problem(w.keepLogin(d.Login)))
 	}
-	if d.Index > w.latest().Index && w.quorum != nil && w.quorum.node == nil {
-		go w.fetchState(ctx, d.Report.Host)
+	if d.Index > w.latest().Index && w.quorum != nil && w.quorum.node == nil && !w.fetching {
+		w.fetching = true
+		go func() {
+			w.fetchState(ctx, d.Report.Host)
+			w.post(func() { w.fetching = false })
+		}()
 	}
 	if w.quorum.leads() && !w.settled() {
 		w.decide(ctx, w.state(), sinceBoot())
@@ -234,7 +238,12 @@ func (w *watcher) lease(ctx context.Context, state *cluster.State, now time.Dura
 		if err == nil && grant.Epoch == epoch && grant.Gen <= w.latest().State.Gen {
 			server.leased(epoch, grant.Gen, now)
 		}
-		w.post(func() { w.asking = false; w.again() })
+		w.post(func() {
+			w.asking = false
+			if err == nil { // what waits for it need not wait for the next round
+				w.again()
+			}
+		})
 	}()
 }
 
@@ -267,7 +276,7 @@ func (w *watcher) reconcile(ctx context.Context, state *cluster.State, current b
 	if w.server != nil {
 		w.prepare(ctx, state, p)
 		w.wanted = cluster.Reconcile(state, w.facts, &sight, p)
-		if current {
+		if current && !w.held(state, p, now) {
 			w.begin(ctx, w.allowed(state, slices.Clone(w.wanted)))
 		}
 		if !p.Inactive && !w.server.ending {
@@ -287,6 +296,20 @@ func (w *watcher) reconcile(ctx context.Context, state *cluster.State, current b
 	}
 }
 
+// held: a watcher that begins, or did not run for a while, has no lease and no canary of late, as it could not ask. It asks before it stops its master for
+// want of them, unless others know of a newer epoch. Who was away for so long could not have stopped it either.
+func (w *watcher) held(s *cluster.State, p *cluster.Policy, now time.Duration) bool {
+	if now >= w.askingUntil || s.Master != w.name || w.facts.Lease <= p.Lease {
+		return false
+	}
+	for _, h := range w.heard {
+		if h.Epoch > s.Epoch {
+			return false
+		}
+	}
+	return true
+}
+
 // masterServes tells whether the master is heard to be one. While it is not, a pool is left where it is: a region that was changed by hand while the
 // watchers looked on has another master than the one that they remember.
 func (w *watcher) masterServes(s *cluster.State) bool {
@@ -299,6 +322,9 @@ func (w *watcher) masterServes(s *cluster.State) bool {
 func (w *watcher) allowed(s *cluster.State, actions []cluster.Action) []cluster.Action {
 	if !w.facts.Running {
 		w.server.ending = false
+	}
+	if w.server.last.Starting && !w.server.last.Halted { // its recovery may take as long as it takes: to begin it anew would never end it
+		actions = slices.DeleteFunc(actions, func(a cluster.Action) bool { return a.Do == cluster.DoKill })
 	}
 	if !w.server.ending && !w.handsOff(s) {
 		return actions
@@ -314,9 +340,7 @@ func (w *watcher) decide(ctx context.Context, state *cluster.State, now time.Dur
 	}
 	p, sight := w.policy(), w.sight(now)
 	sight.Confirmed = w.quorum.unconfirmed(sight.Now)
-	for _, d := range w.letters {
-		p.Inactive = p.Inactive || d.Inactive
-	}
+	p.Inactive = p.Inactive || w.anyInactive(p, now)
 	w.decision = cluster.Decide(state, &sight, p, rand.Text()[:16])
 	w.tellDecision(state)
 	if w.deciding {
@@ -353,6 +377,14 @@ func (w *watcher) decide(ctx context.Context, state *cluster.State, now time.Dur
 			w.again()
 		})
 	}()
+}
+
+// anyInactive tells whether a host of the inventory says to watch only, and has said so within down_after.
+func (w *watcher) anyInactive(p *cluster.Policy, now time.Duration) bool {
+	return slices.ContainsFunc(w.hosts, func(h consensus.Host) bool {
+		d := w.letters[h.Name]
+		return d != nil && d.Inactive && now-w.heard[h.Name].At < p.DownAfter
+	})
 }
 
 // pauseIsOver ends a pause whose time has come. It is the executor's clock that says so, and its proposal that all go by.

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,13 +24,14 @@ import (
 
 // quorum is this host's part in what the watchers agree on: a replica, where it has one, and the latest state that is known here.
 type quorum struct {
-	node    *consensus.Node // nil on a pool's host
-	path    string          // where the latest state is kept: none that is older is ever gone by, in another life neither
-	state   atomic.Pointer[known]
-	leading atomic.Bool           // it leads, and has done a barrier since
-	broken  atomic.Pointer[error] // a state could not be kept: what is decided here could be forgotten
-	granted atomic.Int64          // when, since boot in ns, a lease was confirmed last here, or when this host began to lead
-	wake    func()
+	node     *consensus.Node // nil on a pool's host
+	path     string          // where the latest state is kept: none that is older is ever gone by, in another life neither
+	state    atomic.Pointer[known]
+	learning sync.Mutex            // a state is compared, kept and gone by in one
+	leading  atomic.Bool           // it leads, and has done a barrier since
+	broken   atomic.Pointer[error] // a state could not be kept: what is decided here could be forgotten
+	granted  atomic.Int64          // when, since boot in ns, a lease was confirmed last here, or when this host began to lead
+	wake     func()
 }
 
 // members are the hosts of a server.yaml, as the quorum takes them: servers, arbiters, and hosts that only carry a pool.
@@ -99,6 +101,8 @@ func (w *watcher) openQuorum(hosts []consensus.Host, section *nodes.Watcher, rol
 
 // learn takes a state if it is later than the one that is known, and keeps it before anybody goes by it.
 func (q *quorum) learn(k known) {
+	q.learning.Lock()
+	defer q.learning.Unlock()
 	if k.Index <= q.state.Load().Index {
 		return
 	}

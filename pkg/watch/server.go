@@ -79,12 +79,15 @@ func (s *server) facts(seen postgres.OwnSight, v view) *cluster.Facts {
 	defer s.mu.Unlock()
 	m := s.memory
 	s.last = seen
-	if seen.Running && v.asked > m.StoppedAt {
+	if seen.Running && seen.Life() != m.StoppedLife {
 		m.Stopped = false
 	}
 	f := &cluster.Facts{
 		Host: s.host, Name: seen.Member, System: seen.SystemID, Running: seen.Running, Stopped: !seen.Running && seen.CleanStop && !m.Stopped, Gate: seen.Gate,
 		Clients: !seen.HBAClosed, Archive: seen.Archive, FrozenFor: v.frozen, MasterFile: v.masterFile,
+	}
+	if !seen.Running && seen.Orphans > 0 && !m.Recovery && v.state.Master != s.host { // its sessions live on, and show what they show
+		f.Running = true
 	}
 	f.Upstream.File, f.Upstream.FileEpoch = seen.Service.Host, seen.Service.Epoch
 	if seen.Direct != "" {
@@ -291,7 +294,7 @@ func (s *server) commits(ctx context.Context, f *cluster.Facts) {
 			}
 		}()
 	}
-	if !s.canary.busy {
+	if !s.canary.busy && s.back.at == 0 { // the last one has to be judged first
 		s.canary.busy = true
 		go func() {
 			begun := sinceBoot()
@@ -345,6 +348,9 @@ func (s *server) stopping(now time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.memory.Stopped, s.memory.StoppedAt = true, now
+	if life := s.last.Life(); life != "" {
+		s.memory.StoppedLife = life
+	}
 }
 
 // started notes that a start is tried.

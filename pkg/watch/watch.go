@@ -92,31 +92,33 @@ type watcher struct {
 	pool      *pool        // nil: none here
 	problem   string       // why it takes no part in the quorum; "" it does
 
-	heard    map[string]cluster.Heard
-	letters  map[string]*dispatch // the last one of each host
-	looking  time.Duration        // since when a look is under way; 0 none is
-	rounded  time.Duration        // when the last round was; 0 none was
-	acted    time.Duration        // when the last action on the server ended
-	lookedAt time.Duration        // when the last one began
-	facts    *cluster.Facts
-	decision cluster.Decision
-	deciding bool
-	joining  bool // a change of the members is under way
-	asking   bool // for the lease
-	working  map[lane]*work
-	wishedAt time.Duration            // since when this executor knows that another master is wanted; 0 none is
-	hurried  time.Duration            // since when something is under way; 0 nothing is
-	attended int                      // the postmaster whose end is waited for; 0 none
-	tried    map[string]time.Duration // when something was tried last, by what
-	probes   *probes
-	target   atomic.Pointer[failover.PoolTarget]
-	news     news
-	teller   *teller   // nil: nobody is told
-	exporter *exporter // nil: it does not listen
-	unheard  string    // why it does not, though it shall
-	counters counters
-	guard    *guard           // nil: no watchdog is wanted
-	wanted   []cluster.Action // by the rules, in the last round
+	heard       map[string]cluster.Heard
+	letters     map[string]*dispatch // the last one of each host
+	looking     time.Duration        // since when a look is under way; 0 none is
+	fetching    bool                 // the state is asked for, on a pool's host
+	askingUntil time.Duration        // until then it has had no time to ask for a lease
+	rounded     time.Duration        // when the last round was; 0 none was
+	acted       time.Duration        // when the last action on the server ended
+	lookedAt    time.Duration        // when the last one began
+	facts       *cluster.Facts
+	decision    cluster.Decision
+	deciding    bool
+	joining     bool // a change of the members is under way
+	asking      bool // for the lease
+	working     map[lane]*work
+	wishedAt    time.Duration            // since when this executor knows that another master is wanted; 0 none is
+	hurried     time.Duration            // since when something is under way; 0 nothing is
+	attended    int                      // the postmaster whose end is waited for; 0 none
+	tried       map[string]time.Duration // when something was tried last, by what
+	probes      *probes
+	target      atomic.Pointer[failover.PoolTarget]
+	news        news
+	teller      *teller   // nil: nobody is told
+	exporter    *exporter // nil: it does not listen
+	unheard     string    // why it does not, though it shall
+	counters    counters
+	guard       *guard           // nil: no watchdog is wanted
+	wanted      []cluster.Action // by the rules, in the last round
 
 	soon    chan struct{} // of one: something has happened
 	arrived chan *dispatch
@@ -282,6 +284,9 @@ func (w *watcher) woken(now time.Duration) bool {
 	since := now - w.rounded
 	first := w.rounded == 0
 	w.rounded = now
+	if first || since > 2*lookLimit+round {
+		w.askingUntil = now + 2*leaseLimit
+	}
 	return !first && since > 2*lookLimit+round
 }
 
