@@ -381,15 +381,15 @@ func pg9Flags(t *testing.T, r *lab.Region) {
 	}
 	shell(t, pool1, "sed -i \"s/^sr_check_user.*/sr_check_user = 'pgpool'/\" /etc/pgpool2/pgpool.conf; service pgpool2 restart >/dev/null 2>&1")
 	settles(t, r, []string{})
-	// off, while the site is broken: the master is gone, a pool is cut off; and what pgpool knew of the dead node it goes on to know
+	// off, while the site is broken: the master is gone, a pool is not reached; and what pgpool knew of the dead node it goes on to know
 	must(t, r.Host("db1").Kill(t.Context()))
 	writesGoOn(t, r, "db2")
-	must(t, pool2.Cut(t.Context()))
+	must(t, pool2.Stop(t.Context(), "ssh"))
 	out := pgctl(t, r, "disable-failover", "--yes", "--timeout", "2s")
 	if out.Exit != exitPartway || !strings.Contains(out.Stderr, "left out: pool2") {
 		t.Errorf("%+v", out)
 	}
-	must(t, pool2.Heal(t.Context()))
+	must(t, pool2.Start(t.Context(), "ssh"))
 	writesGoOn(t, r, "db2")
 	doc, _ := overviewOf(t, r, "--timeout", "2s")
 	if value(doc.Region.Failover) != "mixed" || value(doc.Pools[0].Failover) != "off" || !slices.Contains(codes(doc), "failover-differs") {

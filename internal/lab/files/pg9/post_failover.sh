@@ -26,7 +26,7 @@ on "root@$slave" "su postgres -c 'cd $bin_dir && ./configure_slave.sh $slave_ip 
 on "root@$slave" service postgresql restart
 
 for pgpool_server in $(cat "$pool_hosts"); do
-	on root@${pgpool_server} "service pgpool2 stop; sed -i -e \"s/^backend_hostname0.*/backend_hostname0 = '$master'/\" -e \"s/^backend_hostname1.*/backend_hostname1 = '$slave'/\" $pool_conf; rm -f /var/log/postgresql/pgpool_status"
+	on root@${pgpool_server} "service pgpool2 stop; while pgrep -x pgpool >/dev/null; do sleep 0.1; done; sed -i -e \"s/^backend_hostname0.*/backend_hostname0 = '$master'/\" -e \"s/^backend_hostname1.*/backend_hostname1 = '$slave'/\" $pool_conf; rm -f /var/log/postgresql/pgpool_status"
 	ssh root@${pgpool_server} "service pgpool2 restart"
 done
 echo "$(date '+%F %T') done"
