@@ -437,7 +437,7 @@ func watchPostgres(t *testing.T, r *lab.Region) {
 	shell(t, h, "kill -CONT "+pid)
 	settles(t, r, []string{})
 	must(t, h.Stop(t.Context(), "pg_watcher"))
-	if text := shell(t, h, "ls /var/run/pg_watcher.PG*; tail -n 1 /var/log/pgctl/watch.log"); !strings.Contains(text, "PGNode") || !strings.Contains(text, "msg=ends") {
+	if text := shell(t, h, "ls /var/run/pg_watcher.PG*; tail -n 3 /var/log/pgctl/watch.log"); !strings.Contains(text, "PGNode") || !strings.Contains(text, "msg=ends") {
 		t.Errorf("stopped: %s", text)
 	}
 	must(t, h.Start(t.Context(), "pg_watcher"))

@@ -146,10 +146,10 @@ func Run(ctx context.Context, o Options) error {
 	w.notifyOwn(EventStarted, "the watcher begins, version "+w.Version)
 	err = w.loop(ctx)
 	w.endWatch(err == nil)
-	w.Log.Info("ends")
 	w.notifyOwn(EventStopped, cmp.Or(problem(err), "the watcher was told to end"))
 	err = errors.Join(err, w.close())
 	w.teller.close(tellEnd)
+	w.Log.Info("ends")
 	return err
 }
 
