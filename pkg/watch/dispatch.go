@@ -239,7 +239,12 @@ func (w *watcher) serve() error {
 		}
 		return w.grant(host, q)
 	}))
-	mux.HandleFunc("POST "+pathState, w.fromPeer(func(string, []byte) (any, error) { return w.latest(), nil }))
+	mux.HandleFunc("POST "+pathState, w.fromPeer(func(string, []byte) (any, error) {
+		if q := w.asked.Load(); q != nil {
+			return *q.state.Load(), nil
+		}
+		return known{}, nil
+	}))
 	mux.HandleFunc("POST "+pathPropose, w.fromPeer(func(_ string, body []byte) (any, error) {
 		var q Wish
 		if err := json.Unmarshal(body, &q); err != nil {

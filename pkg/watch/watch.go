@@ -86,6 +86,7 @@ type watcher struct {
 	port      *consensus.Port
 	peers     *peers
 	quorum    *quorum
+	asked     atomic.Pointer[quorum] // the same, for other hosts' questions; nil until it is open
 	hosts     []consensus.Host
 	control   *http.Server // nil: it does not listen
 	server    *server      // nil: none here
