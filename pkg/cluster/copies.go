@@ -32,14 +32,13 @@ func Foreign(f *Facts, rows []Epoch, position LSN) string {
 	expected, from := Timeline(0), LSN(0)
 	for i := range rows {
 		r := &rows[i]
-		if r.Fork < position {
-			if !slices.Contains(f.Rows, *r) {
-				return fmt.Sprintf("it ends at %s but lacks the row of epoch %d, which began at %s", position, r.Epoch, r.Fork)
-			}
+		if r.Fork >= position { // what ends there has nothing of the row's timeline: on that, it was promoted by another hand before
+			continue
 		}
-		if r.Fork < position || r.Timeline == f.Timeline && r.Fork == position {
-			expected, from = r.Timeline, r.Fork
+		if !slices.Contains(f.Rows, *r) {
+			return fmt.Sprintf("it ends at %s but lacks the row of epoch %d, which began at %s", position, r.Epoch, r.Fork)
 		}
+		expected, from = r.Timeline, r.Fork
 	}
 	for i := range f.Rows {
 		if r := &f.Rows[i]; !slices.Contains(rows, *r) {

@@ -26,7 +26,7 @@ func TestForeign(t *testing.T) {
 		{"a copy to its last byte", 4, 300, master, ""},
 		{"behind, on the timeline before", 2, 150, []cluster.Epoch{one, two}, ""},
 		{"exactly at a fork, before it", 1, 100, []cluster.Epoch{one}, ""},
-		{"exactly at a fork, after it", 2, 100, []cluster.Epoch{one}, ""},
+		{"promoted by hand just before the fork, to a timeline of the same number, and stopped where the fork is", 2, 100, []cluster.Epoch{one}, "timeline 2 at 0/64, where the master's history was on 1"},
 		{"before anything was signed", 1, 5, nil, ""},
 		{"beyond the fork without the row", 1, 101, []cluster.Epoch{one}, "lacks the row of epoch 2"},
 		{"between a fork and its row", 2, 101, []cluster.Epoch{one}, "lacks the row of epoch 2"},
