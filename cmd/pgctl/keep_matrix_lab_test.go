@@ -177,13 +177,34 @@ func strangeTroubles() []trouble {
 		{
 			name: "standbys promoted by hand", lasts: time.Second, outage: leaveOutage, mended: 2 * time.Minute,
 			inject: func(t *testing.T, r *lab.Region, m *lab.Host) {
-				atOnce(t, standbysOf(r, m), func(h *lab.Host) error { // its watcher stops it, perhaps before pg_ctl has seen that it is promoted
-					_, err := h.Shell(t.Context(), fmt.Sprintf("runuser -u postgres -- $(ls -d /usr/lib/postgresql/15/bin /opt/postgresql/bin 2>/dev/null | head -n 1)/pg_ctl promote -w -D %s; true", h.DataDir()))
-					return err
-				})
+				promoteAll(t, standbysOf(r, m))
+			},
+		},
+		{
+			name: "standbys promoted by hand where all of them end", lasts: time.Second, outage: leaveOutage, mended: 2 * time.Minute,
+			inject: func(t *testing.T, r *lab.Region, m *lab.Host) {
+				must(t, m.Freeze("wal ?sender"))
+				time.Sleep(500 * time.Millisecond)
+				for _, h := range standbysOf(r, m) {
+					t.Logf("%s ends at %s", h.Name(), psql(t, h, "SELECT pg_last_wal_receive_lsn()"))
+				}
+				promoteAll(t, standbysOf(r, m))
+				_ = m.Thaw("wal ?sender") // its standbys are gone, perhaps
 			},
 		},
 	}
+}
+
+// binaries is where the hosts have PostgreSQL's programs, in a shell.
+const binaries = "$(ls -d /usr/lib/postgresql/15/bin /opt/postgresql/bin 2>/dev/null | head -n 1)"
+
+// promoteAll promotes servers by hand. Its watcher stops each, perhaps before pg_ctl has seen that it is promoted.
+func promoteAll(t *testing.T, hosts []*lab.Host) {
+	t.Helper()
+	atOnce(t, hosts, func(h *lab.Host) error {
+		_, err := h.Shell(t.Context(), fmt.Sprintf("runuser -u postgres -- %s/pg_ctl promote -w -D %s; true", binaries, h.DataDir()))
+		return err
+	})
 }
 
 func names(hosts []*lab.Host) string {
@@ -302,9 +323,18 @@ func impostors(t *testing.T, r *lab.Region, m *lab.Host) {
 	name := s.MemberOf(victim.Name())
 	must(t, victim.Freeze("wal ?receiver"))
 	conn := fmt.Sprintf("host=%s port=%d user=replicator password=%s application_name=%s", m.Addr(), m.Port(), lab.ReplicatorPassword, name)
-	bin := strings.TrimSpace(shell(t, m, "ls -d /usr/lib/postgresql/15/bin /opt/postgresql/bin 2>/dev/null | head -n 1"))
 	for _, h := range []*lab.Host{victim, m} {
-		shell(t, h, fmt.Sprintf(`rm -rf /tmp/impostor; install -d -o postgres /tmp/impostor; (runuser -u postgres -- timeout 8 %s/pg_receivewal --synchronous -D /tmp/impostor -d '%s' >/tmp/impostor.log 2>&1 </dev/null &)`, bin, conn))
+		shell(t, h, "rm -rf /tmp/impostor; install -d -o postgres /tmp/impostor")
+	}
+	for _, x := range []struct {
+		on      *lab.Host
+		command string
+	}{
+		{victim, "pg_receivewal --synchronous -D /tmp/impostor"},
+		{m, "pg_receivewal --synchronous -D /tmp/impostor"},
+		{m, "pg_basebackup --max-rate=2M -X stream -D /tmp/impostor/copy"},
+	} {
+		shell(t, x.on, fmt.Sprintf(`(runuser -u postgres -- timeout 8 %s/%s -d '%s' >>/tmp/impostor.log 2>&1 </dev/null &)`, binaries, x.command, conn))
 	}
 	seen := map[string]int{}
 	for end := time.Now().Add(4 * time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {

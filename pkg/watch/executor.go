@@ -23,6 +23,7 @@ func (w *watcher) decide(ctx context.Context, state *cluster.State, now time.Dur
 	p.Inactive = p.Inactive || w.anyInactive(p, now)
 	w.decision = cluster.Decide(state, &sight, p, rand.Text()[:16])
 	w.tellDecision(state)
+	w.expect(p.DownAfter - cluster.Sound().Quiet(state, &sight))
 	if w.deciding {
 		return
 	}

@@ -30,6 +30,28 @@ func (w *watcher) hurry(s *cluster.State) {
 	}
 }
 
+// expect has the loop look when something will have lasted for as long as it may, in left, and not up to a round later.
+func (w *watcher) expect(left time.Duration) {
+	if 0 < left && left < round {
+		time.AfterFunc(left+time.Millisecond, w.again)
+	}
+}
+
+// stall is for how long one of the newest configuration has held up commits, as a report of the master says; 0 of any other report.
+func stall(s *cluster.State, r *cluster.Report) time.Duration {
+	n, ok := s.Newest()
+	if !ok || r.Facts == nil || r.Host != s.Master {
+		return 0
+	}
+	var longest time.Duration
+	for _, x := range r.Facts.Stalls {
+		if n.Has(x.Member) {
+			longest = max(longest, x.For)
+		}
+	}
+	return longest
+}
+
 // masterClosed: the master runs, and waits for its standbys before it lets clients in; or it does not run, and is about to.
 func (w *watcher) masterClosed(s *cluster.State) bool {
 	h, heard := w.heard[s.Master]

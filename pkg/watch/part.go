@@ -163,6 +163,7 @@ func (w *watcher) report(now time.Duration) {
 		d.Port, d.Slot = w.server.last.Port, w.server.last.Slot
 	}
 	w.heard[w.name], w.letters[w.name] = cluster.Heard{Report: r, At: now}, d
+	w.expect(w.config.watcher.StandbyDownAfter - stall(w.state(), r))
 	withLogin := *d
 	withLogin.Login = w.directory.loginNow()
 	for _, h := range w.hosts {
@@ -195,7 +196,7 @@ func (w *watcher) hear(ctx context.Context, d *dispatch) {
 			w.post(func() { w.fetching = false })
 		}()
 	}
-	if w.quorum.leads() && !w.settled() {
+	if w.quorum.leads() && (!w.settled() || stall(w.state(), d.Report) >= w.config.watcher.StandbyDownAfter) {
 		w.decide(ctx, w.state(), sinceBoot())
 	}
 }
