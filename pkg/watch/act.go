@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
@@ -52,10 +53,22 @@ func actLimit(do cluster.Do) time.Duration {
 	return 15 * time.Second
 }
 
-// work is what runs in a lane.
+// work is what runs in a lane. What was broken off for it may still be between two steps: a stop does not wait for that, but nothing else is begun
+// beside it.
 type work struct {
 	actions []cluster.Action
 	end     context.CancelFunc
+	before  *work         // broken off for this one; nil nothing was
+	waits   atomic.Bool   // its own actions are done, what it has broken off is still at work
+	ended   chan struct{} // closed when it has ended, and what it has broken off too
+}
+
+// followsOn returns when what was broken off for this one has ended.
+func (now *work) followsOn() {
+	if now.before != nil {
+		<-now.before.ended
+		now.before = nil
+	}
 }
 
 // result is what became of an action.
@@ -76,14 +89,14 @@ func (w *watcher) begin(ctx context.Context, actions []cluster.Action) {
 	}
 	for l, list := range byLane {
 		running := w.working[l]
-		if running != nil && !instead(list[0], running.actions[0]) {
+		if running != nil && !instead(list[0], running) {
 			continue
 		}
 		if running != nil {
 			running.end()
 		}
 		ctx, end := context.WithCancel(ctx)
-		now := &work{actions: list, end: end}
+		now := &work{actions: list, end: end, before: running, ended: make(chan struct{})}
 		w.working[l] = now
 		go w.perform(ctx, l, now)
 	}
@@ -91,20 +104,29 @@ func (w *watcher) begin(ctx context.Context, actions []cluster.Action) {
 
 // instead tells whether an action is begun although another one is at work in its lane: a stop is, and a pool that was on its way to a master that is
 // none any more.
-func instead(a, running cluster.Action) bool {
-	return urgent[a.Do] && !urgent[running.Do] || a.Do == cluster.DoPointPool && a.Host != running.Host
+func instead(a cluster.Action, running *work) bool {
+	is := running.actions[0]
+	return urgent[a.Do] && (!urgent[is.Do] || running.waits.Load()) || a.Do == cluster.DoPointPool && a.Host != is.Host
 }
 
 // perform does the actions of a lane one after the other. The first that fails ends it: what is next is decided anew.
 func (w *watcher) perform(ctx context.Context, l lane, now *work) {
+	defer close(now.ended)
 	defer now.end()
+	if !urgent[now.actions[0].Do] {
+		now.followsOn()
+	}
 	for i, a := range now.actions {
 		began := sinceBoot()
 		limited, cancel := context.WithTimeout(ctx, actLimit(a.Do))
-		err := w.act(limited, a)
+		err := w.do(limited, a)
 		cancel()
 		last := i == len(now.actions)-1 || err != nil
 		took := sinceBoot() - began
+		if last {
+			now.waits.Store(true)
+			now.followsOn()
+		}
 		w.post(func() { w.finished(result{lane: l, work: now, action: a, took: took, err: err, last: last}) })
 		if last {
 			return

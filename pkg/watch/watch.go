@@ -104,8 +104,9 @@ type watcher struct {
 	facts       *cluster.Facts
 	decision    cluster.Decision
 	deciding    bool
-	joining     bool // a change of the members is under way
-	asking      bool // for the lease
+	joining     bool                                        // a change of the members is under way
+	asking      bool                                        // for the lease
+	do          func(context.Context, cluster.Action) error // act
 	working     map[lane]*work
 	wishedAt    time.Duration            // since when this executor knows that another master is wanted; 0 none is
 	hurried     time.Duration            // since when something is under way; 0 nothing is
@@ -162,6 +163,7 @@ func newWatcher(o Options) *watcher {
 		working: map[lane]*work{}, tried: map[string]time.Duration{}, probes: newProbes(), counters: newCounters(), soon: make(chan struct{}, 1), arrived: make(chan *dispatch, 64), looked: make(chan look, 1),
 		events: make(chan func(), 64), life: context.Background(),
 	}
+	w.do = w.act
 	w.target.Store(&failover.PoolTarget{})
 	if o.Notify != "" {
 		w.teller = newTeller(o.Notify, tellLimit, o.Log)
