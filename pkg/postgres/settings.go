@@ -38,6 +38,9 @@ func WithSettings(conf []byte, settings []Setting) []byte {
 // SettingOf is the value that a configuration file gives a setting: the last one counts. Include directives are not followed.
 func SettingOf(conf []byte, name string) (value string, ok bool) {
 	for line := range strings.Lines(string(conf)) {
+		if begin := strings.TrimLeft(line, " \t"); len(begin) < len(name) || !strings.EqualFold(begin[:len(name)], name) {
+			continue // most lines are: a watcher reads them once a second
+		}
 		if strings.EqualFold(nameOf(line), name) {
 			value, ok = unquoteSetting(line[len(settingLine.FindString(line)):]), true
 		}
