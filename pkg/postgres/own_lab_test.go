@@ -149,7 +149,7 @@ func TestLabOwnAtEnd(t *testing.T) {
 		pm, err := readPostmaster(standby.dir)
 		must(t, err)
 		// the first failure after a long time is followed by no wait, so there is one before
-		must(t, standby.reconnect(within(t, time.Minute)))
+		must(t, standby.Reconnect(within(t, time.Minute)))
 		eventually(t, standby.Own, "a stream", func(s OwnSight) bool {
 			return s.SQL != nil && s.SQL.Receiver != nil && s.SQL.Receiver.Status == "streaming"
 		})

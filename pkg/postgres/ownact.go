@@ -136,7 +136,7 @@ func (o *Own) Follow(ctx context.Context, upstream ConnInfo, epoch int64) error 
 	if _, err := o.writeService(upstream, epoch); err != nil {
 		return err
 	}
-	return o.reconnect(ctx)
+	return o.Reconnect(ctx)
 }
 
 // writeService writes the section of the service file, or takes it out; wrote tells whether that was a change.
@@ -284,9 +284,9 @@ func (h place) endReceivers() []int {
 	return pids
 }
 
-// reconnect ends the receiver, and wakes the startup process until there is another one: it would wait for wal_retrieve_retry_interval between two tries, and
+// Reconnect ends the receiver, and wakes the startup process until there is another one: it would wait for wal_retrieve_retry_interval between two tries, and
 // a SIGHUP ends such a wait (source: StartupProcSigHupHandler). It gives up after two seconds, as the upstream may not be there.
-func (o *Own) reconnect(ctx context.Context) error {
+func (o *Own) Reconnect(ctx context.Context) error {
 	h, err := o.place()
 	if err != nil || !h.runs {
 		return err

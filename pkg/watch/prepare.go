@@ -57,7 +57,8 @@ func (w *watcher) prepare(ctx context.Context, s *cluster.State, p *cluster.Poli
 }
 
 // lacking is the first thing that is not as the decisions take for granted: nothing of an earlier watcher is at work, the login for replication is
-// known, the data has a name, PostgreSQL has the settings and has read pg_hba.conf, the master has the slots that its standbys use.
+// known, the data has a name, PostgreSQL has the settings and has read pg_hba.conf, its receiver says whom it receives from, the master has the slots that
+// its standbys use.
 func (w *watcher) lacking(s *cluster.State, seen *postgres.OwnSight) (what string, do func(context.Context) error) {
 	answers, own := seen.SQL != nil, w.server.own
 	switch {
@@ -73,6 +74,8 @@ func (w *watcher) lacking(s *cluster.State, seen *postgres.OwnSight) (what strin
 		return "name the data", func(ctx context.Context) error { return own.SetMember(ctx, w.mint()) }
 	case answers && differ(seen.SQL.Settings) && w.due("settings"):
 		return "set what PostgreSQL needs", func(ctx context.Context) error { return own.EnsureSettings(ctx, settings) }
+	case answers && w.facts.Upstream.Streaming && w.facts.Upstream.Receiver == unknownUpstream && w.due("receiver"):
+		return "learn whom the receiver receives from", own.Reconnect // a new one that begins on the timeline of now says it
 	case answers && seen.HBAStale && w.due("pg_hba.conf"):
 		return "see that pg_hba.conf was read", own.LoadHBA
 	case answers && !seen.SQL.Recovery && s.Master == w.name:

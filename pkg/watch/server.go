@@ -186,10 +186,13 @@ func unsafe(settings map[string]string) string {
 	return ""
 }
 
+// unknownUpstream stands for whom a receiver receives from that has not connected yet, or does not say it any more (receives).
+const unknownUpstream = "?"
+
 func (s *server) receiver(f *cluster.Facts, q *postgres.OwnSQL, v view) {
 	up := &f.Upstream
 	if r := s.receives(q.Receiver); r != nil {
-		up.Receiver, up.Name, up.Streaming = "?", r.Name, r.Status == "streaming" // "?": one that has not connected yet
+		up.Receiver, up.Name, up.Streaming = unknownUpstream, r.Name, r.Status == "streaming"
 		if r.SenderHost != "" {
 			up.Receiver = r.SenderHost
 			if host := v.hostOf(r.SenderHost); host != "" {

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"log/slog"
 	"testing"
 	"time"
 
@@ -43,6 +44,30 @@ func TestReceiver(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestUnknownUpstream: a receiver that streams and does not say from whom is ended once, and the next one says it: a standby that nobody knows to follow
+// the master counts for nothing, and the master would keep its clients out for ever.
+func TestUnknownUpstream(t *testing.T) {
+	w := newWatcher(Options{Host: "db3", Log: slog.New(slog.DiscardHandler), Now: time.Now, MemoryPath: t.TempDir() + "/memory"})
+	w.server = newServer(postgres.OwnServer(nil, postgres.Settings{}), "db3", &w.memory, time.Hour)
+	w.server.ending = false
+	w.directory.setLogin(postgres.ConnInfo{"user": "replicator"})
+	seen := &postgres.OwnSight{Member: "db3_1", SystemID: 1, SQL: &postgres.OwnSQL{Recovery: true, Settings: settings}}
+	for i, tt := range []struct {
+		up   cluster.Upstream
+		want bool
+	}{
+		{cluster.Upstream{Receiver: unknownUpstream}, false}, // it connects
+		{cluster.Upstream{Receiver: "db1", Streaming: true}, false},
+		{cluster.Upstream{Receiver: unknownUpstream, Streaming: true}, true},
+		{cluster.Upstream{Receiver: unknownUpstream, Streaming: true}, false}, // not again at once
+	} {
+		w.facts = &cluster.Facts{Running: true, Recovery: true, Upstream: tt.up}
+		if what, do := w.lacking(&cluster.State{}, seen); (do != nil) != tt.want {
+			t.Errorf("%d: %q, expected something: %v", i, what, tt.want)
+		}
 	}
 }
 
