@@ -136,8 +136,16 @@ func (d *decider) succession() {
 		return
 	}
 	d.wait("%s has not shown the row of epoch %d and a gate", d.s.Master, d.s.Epoch)
-	if _, phase := d.age(); phase > d.p.PromoteTimeout && d.s.Election.Base != 0 {
+	if d.s.Election.Base == 0 {
+		return
+	}
+	_, phase := d.age()
+	_, silent := d.v.of(d.s.Master)
+	switch {
+	case phase > d.p.PromoteTimeout:
 		d.propose(Command{Kind: VoteAgain, Host: d.s.Master}, fmt.Sprintf("not promoted within %s", d.p.PromoteTimeout))
+	case min(phase, silent) >= d.p.DownAfter:
+		d.propose(Command{Kind: VoteAgain, Host: d.s.Master}, fmt.Sprintf("nothing was heard of it for %s", d.p.DownAfter))
 	}
 }
 
