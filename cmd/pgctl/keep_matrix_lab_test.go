@@ -96,6 +96,25 @@ func hostTroubles() []trouble {
 			must(t, m.Kill(t.Context()))
 		}},
 		{
+			name: "the master's host reboots, as was announced", lasts: 20 * time.Second,
+			inject: func(t *testing.T, r *lab.Region, m *lab.Host) {
+				if out := pgctl(t, r, "pause", "--host", m.Name(), "--for", "10m", "--reason", "new kernel"); out.Exit != exitDone {
+					t.Errorf("%+v", out)
+				}
+				must(t, m.Kill(t.Context()))
+			},
+			heal: func(t *testing.T, r *lab.Region, m *lab.Host) {
+				must(t, m.Boot(t.Context()))
+				waitUntil(t, m.Name()+" to be the master that it was", func() bool {
+					out, err := m.PSQL(t.Context(), "SELECT pg_is_in_recovery()")
+					return err == nil && out == "f"
+				})
+				if out := pgctl(t, r, "resume"); out.Exit != exitDone {
+					t.Errorf("%+v", out)
+				}
+			},
+		},
+		{
 			name: "standby killed", lasts: 12 * time.Second, outage: leaveOutage,
 			inject: func(t *testing.T, r *lab.Region, m *lab.Host) { must(t, standbysOf(r, m)[0].Kill(t.Context())) },
 			heal:   func(t *testing.T, r *lab.Region, m *lab.Host) { must(t, standbysOf(r, m)[0].Boot(t.Context())) },

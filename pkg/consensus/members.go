@@ -88,6 +88,7 @@ func (n *Node) Change(ctx context.Context, c Change) error {
 	if _, err := await(ctx, n, func() raft.IndexFuture { return ask(n.raft) }); err != nil {
 		return fmt.Errorf("%s %s: %w", c.Verb, c.Host, err)
 	}
+	n.spread()
 	return nil
 }
 

@@ -43,7 +43,14 @@ func (n *Node) Propose(ctx context.Context, command []byte) (result any, index u
 	case out.err != nil:
 		return nil, 0, fmt.Errorf("%w: %w", ErrUnknown, out.err) // committed: the others may have applied it
 	}
+	n.spread()
 	return out.value, future.Index(), nil
+}
+
+// spread has the others hear at once of what was just committed: raft says how far that is only with the next entry, or after commitTimeout
+// (replication.go, replicate). What comes of the entry is of no interest.
+func (n *Node) spread() {
+	go n.raft.Barrier(n.times.of(heartbeat))
 }
 
 // Barrier returns when everything that was committed before the call is applied here, and a majority has confirmed since
