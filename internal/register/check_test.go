@@ -13,9 +13,11 @@ import (
 func read(value int64, call, end time.Duration) Op {
 	return Op{Kind: Read, Value: value, Call: call, Return: end}
 }
+
 func write(value int64, call, end time.Duration) Op {
 	return Op{Kind: Write, Value: value, Call: call, Return: end}
 }
+
 func swap(old, value int64, call, end time.Duration) Op {
 	return Op{Kind: Swap, Old: old, Value: value, Call: call, Return: end}
 }

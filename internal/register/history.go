@@ -3,7 +3,6 @@
 package register
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -51,23 +50,20 @@ func (o Op) String() string {
 	return fmt.Sprintf("%.6f to %s, client %d at %s: %s", o.Call.Seconds(), until, o.Client, o.At, what)
 }
 
-// settle leaves no operation of unknown outcome, and nothing else changes: a history is linearizable just when what is left of it is. Each of them would
-// double what there is to try. One whose value nobody met (read, or swapped for another) may as well not have been done: without it, all others were told
-// the same. One that was met was done before the first who met it was told so.
+// settle leaves hardly an operation of unknown outcome, and nothing else changes: a history is linearizable just when what is left of it is. Each of
+// them would double what there is to try. One whose value nobody met (read, or swapped for another) may as well not have been done: without it, all others
+// were told the same. One that was met was done before the first who met it was told so.
 func settle(history []Op) []Op {
-	settled := slices.Clone(history)
-	for changed := true; changed; {
-		first := firstMet(settled)
-		before := len(settled)
-		settled = slices.DeleteFunc(settled, func(o Op) bool { _, met := first[o.Value]; return o.Return == Never && !met })
-		changed = len(settled) != before
-		for i, o := range settled {
-			if at := max(first[o.Value], o.Call); o.Return == Never && at != Never {
-				settled[i].Return, changed = at, true
-			}
+	first := firstMet(history)
+	settled := slices.DeleteFunc(slices.Clone(history), func(o Op) bool {
+		_, met := first[o.Value]
+		return o.Return == Never && !met
+	})
+	for i, o := range settled {
+		if o.Return == Never {
+			settled[i].Return = max(first[o.Value], o.Call) // Never, if they cannot be sure either
 		}
 	}
-	slices.SortStableFunc(settled, func(a, b Op) int { return cmp.Compare(a.Call, b.Call) })
 	return settled
 }
 
