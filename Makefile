@@ -73,7 +73,7 @@ bench: lab-deps ## ask hundreds of hosts against asking one; measure outages on 
 
 soak: lab-deps ## have random faults happen to a region for SOAK (30m), and check what its clients were told; SOAK_SPEC=15,3+0, SOAK_SEED=N
 	@$(LAB) check
-	SOAK=$(SOAK) SOAK_SPEC=$(SOAK_SPEC) SOAK_SEED=$(SOAK_SEED) $(GO) test -tags lab -count=1 -timeout 0 -v -run '^TestSoak$$' ./cmd/pgctl
+	SOAK=$(SOAK) SOAK_SPEC=$(SOAK_SPEC) SOAK_SEED=$(SOAK_SEED) SOAK_ONLY='$(SOAK_ONLY)' $(GO) test -tags lab -count=1 -timeout 0 -v -run '^TestSoak$$' ./cmd/pgctl
 
 failovers: ## measure the time to the next leader of the quorum, over thousands of elections
 	CONSENSUS_RUNS=2000 $(GO) test -count=1 -timeout 60m -v -run '^TestTimeToTheNextLeader$$' ./pkg/consensus

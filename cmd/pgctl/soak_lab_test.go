@@ -20,11 +20,16 @@ import (
 	"github.com/pgctl/pgctl/pkg/cluster"
 )
 
-// TestSoak has random faults happen to a region for as long as SOAK says (docs/soak.md). SOAK_SEED repeats a schedule, SOAK_SPEC is the region.
+// TestSoak has random faults happen to a region for as long as SOAK says (docs/soak.md). SOAK_SEED repeats a schedule, SOAK_SPEC is the region, SOAK_ONLY
+// the kinds of faults.
 func TestSoak(t *testing.T) {
 	length, err := time.ParseDuration(cmp.Or(os.Getenv("SOAK"), "30m"))
 	must(t, err)
-	soaks(t, &soak{spec: soakSpec(t), length: length, least: 20 * time.Second, most: 60 * time.Second, turn: 90 * time.Second, patience: 4 * time.Minute})
+	var only []string
+	if text := os.Getenv("SOAK_ONLY"); text != "" {
+		only = strings.Split(text, ",")
+	}
+	soaks(t, &soak{spec: soakSpec(t), length: length, least: 20 * time.Second, most: 60 * time.Second, turn: 90 * time.Second, patience: 4 * time.Minute, only: only})
 }
 
 // TestLabSoak is a short one, of what does not take long.
@@ -129,6 +134,9 @@ func (s *soak) suffers(t *testing.T) {
 			kinds[i].most = min(kinds[i].most, s.longest)
 			kinds[i].least = min(kinds[i].least, kinds[i].most)
 		}
+	}
+	if len(kinds) == 0 {
+		t.Fatalf("no kind of fault is called so: %q", s.only)
 	}
 	schedule := soakSchedule(s.seed, s.length, s.least, s.most, kinds)
 	began := time.Now()
