@@ -311,6 +311,6 @@ func (s *soak) sums(history []register.Op, failed int) string {
 	if n := len(history); n > 0 {
 		last = history[n-1].Call
 	}
-	return fmt.Sprintf("seed %d, %.0f s, %d faults; %d reads, %d writes, %d swaps, %d unknown, %d failed",
-		s.seed, last.Seconds(), len(s.done), done[register.Read], done[register.Write], done[register.Swap], unknown, failed)
+	return fmt.Sprintf("seed %d, %.0f s, %d faults; %d reads, %d writes, %d writes of unknown outcome, %d failed",
+		s.seed, last.Seconds(), len(s.done), done[register.Read], done[register.Swap], unknown, failed)
 }

@@ -57,7 +57,7 @@ type Registers struct {
 
 // StartRegisters makes the table on the master and starts the clients. They go on until Stop.
 func (r *Region) StartRegisters(ctx context.Context, master *Host, spec RegisterSpec) (*Registers, error) {
-	sql := fmt.Sprintf("CREATE TABLE %[1]s (id int PRIMARY KEY, value bigint NOT NULL) WITH (fillfactor = 50); INSERT INTO %[1]s SELECT n, 0 FROM generate_series(0, %[2]d) n; GRANT ALL ON %[1]s TO app",
+	sql := fmt.Sprintf("CREATE TABLE %[1]s (id int PRIMARY KEY, value bigint NOT NULL, before bigint) WITH (fillfactor = 50); INSERT INTO %[1]s SELECT n, 0 FROM generate_series(0, %[2]d) n; GRANT ALL ON %[1]s TO app",
 		registerTable, registerCount-1)
 	if _, err := master.psql(ctx, "app", sql); err != nil {
 		return nil, fmt.Errorf("the table of registers: %w", err)
@@ -194,23 +194,40 @@ func (c *registerClient) operate() outcome {
 	case n < 9:
 		result = c.read(ctx, &o)
 	case n < 16:
-		o.Kind, o.Value = register.Write, c.all.values.Add(1)
-		_, result = c.exec(ctx, fmt.Sprintf("UPDATE %s SET value = %d WHERE id = %d", registerTable, o.Value, o.Register))
+		result = c.write(ctx, &o, "")
 	default:
-		o.Kind, o.Old, o.Value = register.Swap, c.seen[o.Register], c.all.values.Add(1)
-		var rows []*pgconn.Result
-		rows, result = c.exec(ctx, fmt.Sprintf("UPDATE %s SET value = %d WHERE id = %d AND value = %d", registerTable, o.Value, o.Register, o.Old))
-		if result == acknowledged && len(rows) == 1 && rows[0].CommandTag.RowsAffected() == 0 {
-			delete(c.seen, o.Register)
-			return acknowledged // it found another value, and is no operation
-		}
+		result = c.write(ctx, &o, fmt.Sprintf(" AND value = %d", c.seen[o.Register]))
 	}
 	o.Return = time.Since(c.all.began)
+	if result == acknowledged && o.Value == 0 && o.Kind != register.Read {
+		delete(c.seen, o.Register) // what it knew is not so any more
+		return acknowledged
+	}
 	c.all.note(o, result, c.port != poolPort)
 	if result == acknowledged {
 		c.seen[o.Register] = o.Value
 	}
 	return result
+}
+
+// write writes a new value, and is told which one that took the place of: a write that knew nothing of the one before would hide that it was lost. With a
+// condition it may find that it has nothing to do, and is no operation.
+func (c *registerClient) write(ctx context.Context, o *register.Op, where string) outcome {
+	o.Kind, o.Value = register.Write, c.all.values.Add(1)
+	results, result := c.exec(ctx, fmt.Sprintf("UPDATE %s SET before = value, value = %d WHERE id = %d%s RETURNING before", registerTable, o.Value, o.Register, where))
+	if result != acknowledged {
+		return result
+	}
+	o.Kind = register.Swap
+	switch {
+	case len(results) == 1 && len(results[0].Rows) == 1:
+		o.Old, _ = strconv.ParseInt(string(results[0].Rows[0][0]), 10, 64)
+	case where != "":
+		o.Value = 0
+	default:
+		o.Old = -1 // the row is gone: nobody wrote that
+	}
+	return acknowledged
 }
 
 // read counts only on a master: what a hot standby shows was promised to nobody.

@@ -15,7 +15,7 @@ type Kind int
 const (
 	Read  Kind = iota // returns Value
 	Write             // makes it Value
-	Swap              // makes it Value where it is Old; one that found something else is no operation
+	Swap              // makes it Value where it is Old, which its client wanted or was told; one that found something else is no operation
 )
 
 // Never is the time at which an operation of unknown outcome returned: it may be done at any time after its call, or not at all.
