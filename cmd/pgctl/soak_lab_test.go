@@ -91,7 +91,7 @@ func soaks(t *testing.T, s *soak) {
 	apps := applications(t, s.r)
 	var err error
 	s.regs, err = s.r.StartRegisters(t.Context(), s.r.Host(before.Master), lab.RegisterSpec{
-		Direct: 4, PerPool: 2, Interval: 50 * time.Millisecond, Timeout: 3 * time.Second, Handful: 6, Turn: s.turn, Seed: s.seed,
+		Direct: 6, PerPool: 2, Interval: 50 * time.Millisecond, Timeout: 3 * time.Second, Handful: 6, Turn: s.turn, Seed: s.seed,
 	})
 	must(t, err)
 	loaded := load()

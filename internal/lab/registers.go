@@ -19,7 +19,8 @@ import (
 
 // RegisterSpec says how clients use single registers.
 type RegisterSpec struct {
-	// Direct clients ask whoever is master, and find him by asking one server after the other; PerPool clients ask each pool.
+	// Direct clients ask whoever is master, and find him by asking one server after the other; PerPool clients ask each pool. Every other one only reads:
+	// it stays with an old master for as long as that answers, where a writer waits for nothing and goes on to the next server.
 	Direct, PerPool int
 	// Interval between two operations of a client.
 	Interval time.Duration
@@ -71,7 +72,7 @@ func (r *Region) StartRegisters(ctx context.Context, master *Host, spec Register
 	rng := rand.New(rand.NewPCG(spec.Seed, 1))
 	id := 0
 	start := func(targets []*Host, port int) {
-		c := &registerClient{all: rs, id: id, rng: rand.New(rand.NewPCG(spec.Seed, rng.Uint64())), targets: targets, port: port}
+		c := &registerClient{all: rs, id: id, rng: rand.New(rand.NewPCG(spec.Seed, rng.Uint64())), targets: targets, port: port, reads: id%2 == 1}
 		id++
 		rs.done.Go(func() { c.run(ctx) })
 	}
@@ -155,6 +156,7 @@ type registerClient struct {
 	rng     *rand.Rand
 	targets []*Host
 	port    int
+	reads   bool // and nothing else
 
 	target int
 	conn   *pgconn.PgConn
@@ -191,9 +193,9 @@ func (c *registerClient) operate() outcome {
 	o := register.Op{Client: c.id, At: c.targets[c.target].Name(), Register: turn*c.all.spec.Handful + c.rng.IntN(c.all.spec.Handful), Call: time.Since(c.all.began)}
 	var result outcome
 	switch n := c.rng.IntN(20); {
-	case n < 9:
+	case n < 6 || c.reads:
 		result = c.read(ctx, &o)
-	case n < 16:
+	case n < 15:
 		result = c.write(ctx, &o, "")
 	default:
 		result = c.write(ctx, &o, fmt.Sprintf(" AND value = %d", c.seen[o.Register]))
