@@ -16,12 +16,14 @@ LAB_TEST    := $(GO) test -tags lab -count=1 -p 1 -parallel $(REGIONS) -timeout 
 REGION      ?= region
 FUZZTIME    ?= 30s
 BENCH_RUNS  ?= 10
+SOAK        ?= 30m
+SOAK_SPEC   ?= 15,2+2
 
 # What the lab needs of Debian, as commands and as packages.
 LAB_COMMANDS := mmdebstrap systemd-nspawn nft ip ssh-keygen
 LAB_PACKAGES := mmdebstrap systemd-container nftables iproute2 openssh-client ca-certificates
 
-.PHONY: help build check test test-unit sim lab lab-up lab-down lab-deps demo demo-down fuzz bench failovers clean
+.PHONY: help build check test test-unit sim lab lab-up lab-down lab-deps demo demo-down fuzz bench soak failovers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +70,10 @@ bench: lab-deps ## ask hundreds of hosts against asking one; measure outages on 
 	else \
 		echo "make bench: left out the outages on real hosts: $$reason"; \
 	fi
+
+soak: lab-deps ## have random faults happen to a region for SOAK (30m), and check what its clients were told; SOAK_SPEC=15,3+0, SOAK_SEED=N
+	@$(LAB) check
+	SOAK=$(SOAK) SOAK_SPEC=$(SOAK_SPEC) SOAK_SEED=$(SOAK_SEED) SOAK_ONLY='$(SOAK_ONLY)' $(GO) test -tags lab -count=1 -timeout 0 -v -run '^TestSoak$$' ./cmd/pgctl
 
 failovers: ## measure the time to the next leader of the quorum, over thousands of elections
 	CONSENSUS_RUNS=2000 $(GO) test -count=1 -timeout 60m -v -run '^TestTimeToTheNextLeader$$' ./pkg/consensus

@@ -170,8 +170,12 @@ func (h *Host) Shell(ctx context.Context, script string) (string, error) {
 // PSQL runs SQL on the server's own PostgreSQL as the OS user postgres, through the
 // local socket, and returns the rows: fields separated by |, no header.
 func (h *Host) PSQL(ctx context.Context, sql string) (string, error) {
+	return h.psql(ctx, "postgres", sql)
+}
+
+func (h *Host) psql(ctx context.Context, database, sql string) (string, error) {
 	return h.runInput(ctx, strings.NewReader(sql), "runuser", "-u", "postgres", "--", psqlPath,
-		"-XAtq", "-v", "ON_ERROR_STOP=1", "-h", "/var/run/postgresql", "-p", fmt.Sprint(h.Port()), "-d", "postgres")
+		"-XAtq", "-v", "ON_ERROR_STOP=1", "-h", "/var/run/postgresql", "-p", fmt.Sprint(h.Port()), "-d", database)
 }
 
 func (h *Host) runInput(ctx context.Context, stdin io.Reader, argv ...string) (string, error) {

@@ -84,8 +84,7 @@ func (w WriterReport) String() string {
 // Lost lists the acknowledged writes that the server on that host lacks.
 func (w WriterReport) Lost(ctx context.Context, on *Host) ([]int64, error) {
 	sql := fmt.Sprintf("SELECT n FROM %s WHERE writer = '%s'", writerTable, w.writer)
-	out, err := on.Run(ctx, "runuser", "-u", "postgres", "--", psqlPath, "-XAtq", "-v", "ON_ERROR_STOP=1",
-		"-h", "/var/run/postgresql", "-p", fmt.Sprint(on.Port()), "-d", w.database, "-c", sql)
+	out, err := on.psql(ctx, w.database, sql)
 	if err != nil {
 		return nil, err
 	}
