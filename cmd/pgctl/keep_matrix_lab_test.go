@@ -308,7 +308,13 @@ func killWaiting(t *testing.T, r *lab.Region, m *lab.Host) {
 	if out := psql(t, m, "SHOW restart_after_crash"); out != "off" {
 		t.Errorf("restart_after_crash is %s", out)
 	}
-	psql(t, m, "CREATE TABLE IF NOT EXISTS waiting (n int); TRUNCATE waiting")
+	app := func(ctx context.Context, sql string) (string, error) { // directly, as what is kept out
+		return r.Firstbox().Run(ctx, "env", "PGPASSWORD="+lab.AppPassword, "PGCONNECT_TIMEOUT=2", "psql", "-XAtq", "-v", "ON_ERROR_STOP=1",
+			"-h", m.Addr(), "-p", fmt.Sprint(m.Port()), "-U", "app", "-d", "app", "-c", sql)
+	}
+	if _, err := app(t.Context(), "CREATE TABLE IF NOT EXISTS waiting (n int); TRUNCATE waiting"); err != nil {
+		t.Fatal(err)
+	}
 	for _, h := range standbysOf(r, m) {
 		must(t, h.Freeze("wal ?receiver"))
 	}
@@ -316,14 +322,14 @@ func killWaiting(t *testing.T, r *lab.Region, m *lab.Host) {
 	defer cancel()
 	var done sync.WaitGroup
 	done.Go(func() {
-		if _, err := m.PSQL(ctx, "SET application_name = 'waits'; INSERT INTO waiting VALUES (1)"); err == nil {
+		if _, err := app(ctx, "SET application_name = 'waits'; INSERT INTO waiting VALUES (1)"); err == nil {
 			t.Error("a commit did not wait")
 		}
 	})
 	time.Sleep(700 * time.Millisecond)
 	shell(t, m, `pid=$(runuser -u postgres -- psql -h /var/run/postgresql -p `+fmt.Sprint(m.Port())+` -XAtc "SELECT pid FROM pg_stat_activity WHERE application_name = 'waits'"); kill -9 $pid`)
 	for ctx.Err() == nil {
-		if out, err := m.PSQL(ctx, "SELECT count(*) FROM waiting"); err == nil && out != "0" {
+		if out, err := app(ctx, "SELECT count(*) FROM waiting"); err == nil && out != "0" {
 			t.Errorf("a row that no standby has was read")
 			break
 		}
