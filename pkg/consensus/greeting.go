@@ -40,12 +40,13 @@ type frame struct {
 
 // refusal tells the other end why its store is not accepted.
 type refusal struct {
-	WentBack bool   `json:"went_back"`
-	Why      string `json:"why"`
+	WentBack   bool   `json:"went_back"`
+	Superseded bool   `json:"superseded,omitempty"`
+	Why        string `json:"why"`
 }
 
 func refuse(err error) *refusal {
-	return &refusal{WentBack: errors.Is(err, ErrWentBack), Why: err.Error()}
+	return &refusal{WentBack: errors.Is(err, ErrWentBack), Superseded: errors.Is(err, ErrSuperseded), Why: err.Error()}
 }
 
 func writeFrame(conn net.Conn, f frame) error {
