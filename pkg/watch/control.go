@@ -79,6 +79,7 @@ type Told struct {
 	Index   uint64          `json:"index"` // of the state; of two watchers the higher one knows more
 	State   cluster.State   `json:"state"`
 	Quorum  *cluster.Quorum `json:"quorum"` // null: it takes no part in one, and Problem says why
+	Store   *Store          `json:"store"`  // of its replica; null: it has none
 	Problem string          `json:"problem"`
 	Letters []Letter        `json:"letters"`
 }
@@ -155,6 +156,7 @@ func (w *watcher) toldNow() Told {
 	t := Told{Host: w.name, Version: w.Version, Leads: w.quorum.leads(), Index: k.Index, State: k.State, Problem: w.problem, Letters: []Letter{}}
 	if w.quorum != nil {
 		t.Quorum = w.quorumNow()
+		t.Store = w.quorum.storeNow()
 	}
 	for host, d := range w.letters {
 		t.Letters = append(t.Letters, Letter{
