@@ -49,7 +49,7 @@ func (a *acquaintance) introduce(conn net.Conn, peer, purpose string) error {
 			return err
 		}
 		if err := a.judge(peer, before, theirs); err != nil {
-			return errors.Join(err, writeFrame(conn, frame{Refusal: refuse(err)}))
+			return errors.Join(err, refuse(conn, err))
 		}
 		if err := writeFrame(conn, a.self()); err != nil {
 			return err
@@ -81,7 +81,7 @@ func (a *acquaintance) receive(conn net.Conn, peer string) (purpose string, err 
 			return err
 		}
 		if err := a.judge(peer, before, theirs); err != nil {
-			return errors.Join(err, writeFrame(conn, frame{Refusal: refuse(err)}))
+			return errors.Join(err, refuse(conn, err))
 		}
 		return writeFrame(conn, frame{})
 	})

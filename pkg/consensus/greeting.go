@@ -45,7 +45,15 @@ type refusal struct {
 	Why        string `json:"why"`
 }
 
-func refuse(err error) *refusal {
+// refuse tells the other end why. That this host itself is left behind is nothing against the other.
+func refuse(conn net.Conn, err error) error {
+	if errors.Is(err, errLeftBehind) {
+		return nil
+	}
+	return writeFrame(conn, frame{Refusal: reason(err)})
+}
+
+func reason(err error) *refusal {
 	return &refusal{WentBack: errors.Is(err, ErrWentBack), Superseded: errors.Is(err, ErrSuperseded), Why: err.Error()}
 }
 

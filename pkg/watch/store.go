@@ -14,36 +14,18 @@ import (
 
 	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/consensus"
+	"github.com/pgctl/pgctl/pkg/failover"
 )
 
-// Store is what a host has of the quorum on its disk. Of two the one with more resets, else with the later term, else with the higher index has all that
-// the other one knows to be agreed.
-type Store struct {
-	Term   uint64   `json:"term"`   // of the last entry of its log
-	Index  uint64   `json:"index"`  // of that entry
-	Voters []string `json:"voters"` // by that log
-	Resets []string `json:"resets"` // the times that this quorum was made anew
-}
-
-// Shelf is what a host has of quorums: what `pgctl store look` prints there.
-type Shelf struct {
-	Running  bool          `json:"running"`  // a watcher runs
-	Executor string        `json:"executor"` // whom it takes for the executor; "" nobody
-	Problem  string        `json:"problem"`  // why it takes no part in a quorum; "" it does
-	Store    *Store        `json:"store"`    // null: there is none, or nothing was ever written to it
-	State    cluster.State `json:"state"`    // the latest that is known there
-	Aside    []string      `json:"aside"`    // what was set aside, by name
-}
-
-func storeOf(r *consensus.Remains) *Store {
+func storeOf(r *consensus.Remains) *failover.Store {
 	if r == nil || r.Index == 0 {
 		return nil
 	}
-	return &Store{Term: r.Term, Index: r.Index, Voters: append([]string{}, r.Voters...), Resets: append([]string{}, r.Resets...)}
+	return &failover.Store{Term: r.Term, Index: r.Index, Voters: append([]string{}, r.Voters...), Resets: append([]string{}, r.Resets...)}
 }
 
 // storeNow is that of a replica that runs.
-func (q *quorum) storeNow() *Store {
+func (q *quorum) storeNow() *failover.Store {
 	if q == nil || q.node == nil {
 		return nil
 	}
@@ -58,8 +40,8 @@ func raftDir(stateDir string) string { return filepath.Join(stateDir, "raft") }
 const aside = "raft."
 
 // LookStore looks at what this host has of the quorum, whether its watcher runs or not.
-func LookStore(ctx context.Context, stateDir, controlPath string) (Shelf, error) {
-	s := Shelf{Aside: []string{}}
+func LookStore(ctx context.Context, stateDir, controlPath string) (failover.Shelf, error) {
+	s := failover.Shelf{Aside: []string{}}
 	found, err := filepath.Glob(raftDir(stateDir) + ".*")
 	if err != nil {
 		return s, err
@@ -80,7 +62,8 @@ func LookStore(ctx context.Context, stateDir, controlPath string) (Shelf, error)
 		return s, nil
 	}
 	if !errors.Is(err, ErrNoWatcher) {
-		return s, err
+		s.Running, s.Problem = true, err.Error()
+		return s, ctx.Err()
 	}
 	remains, err := consensus.Examine(raftDir(stateDir))
 	if err != nil {
@@ -100,7 +83,7 @@ func LookStore(ctx context.Context, stateDir, controlPath string) (Shelf, error)
 }
 
 // ResetStore makes the quorum anew out of what this host knows of it: consensus.Recover, on a copy that takes the place of what was there, which is kept
-// as id. What the quorum has decided last may be unknown here, so the region begins halted: whoever runs as master goes on, and an operator says
+// as id. Host is this one's name in the inventory. What the quorum has decided last may be unknown here, so the region begins halted: whoever runs as master goes on, and an operator says
 // who is it (Adopt). Run again, it changes nothing.
 func ResetStore(o Options, id, by string, lost []string) error {
 	lock, err := lockDir(o.RunDir)
