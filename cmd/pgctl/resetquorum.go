@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
+	"time"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/deploy"
@@ -38,7 +40,7 @@ func (a *app) resetQuorum(ctx context.Context, command string, opts changeOpts) 
 			return change{}, err
 		}
 		w := a.watchers(site)
-		r := failover.Reset{Seen: w.Look(ctx, votersOf(site.Inventory)), Snap: snap, ID: id, By: by, Accept: opts.accept, Begun: begun}
+		r := failover.Reset{Seen: told(ctx, w, votersOf(site.Inventory)), Snap: snap, ID: id, By: by, Accept: opts.accept, Begun: begun}
 		if err := ctx.Err(); err != nil {
 			return change{}, err
 		}
@@ -60,4 +62,19 @@ func (a *app) afterReset(r failover.Reset) {
 		}
 	}
 	fmt.Fprintf(a.err, "pgctl: hint: the quorum is there, and has halted; next: %s\n", hint)
+}
+
+// told looks at what the hosts have, and gives a watcher that has only begun a moment to tell.
+func told(ctx context.Context, w *failover.Watchers, hosts []string) []failover.Survivor {
+	for tries := 0; ; tries++ {
+		seen := w.Look(ctx, hosts)
+		if tries == 5 || !slices.ContainsFunc(seen, func(s failover.Survivor) bool { return s.Shelf != nil && s.Shelf.Secret() }) {
+			return seen
+		}
+		select {
+		case <-ctx.Done():
+			return seen
+		case <-time.After(time.Second):
+		}
+	}
 }

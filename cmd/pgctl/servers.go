@@ -50,8 +50,13 @@ func (a *app) stamp() string { return a.now().UTC().Format("20060102T150405Z") }
 // token is a random word of n lower-case letters and digits.
 func token(n int) string { return strings.ToLower(rand.Text())[:n] }
 
+// handles is whoever does steps.
+type handles interface {
+	Handlers() map[string]plan.Handler
+}
+
 // handlers joins the handlers of servers, pools and whatever else.
-func handlers(all ...interface{ Handlers() map[string]plan.Handler }) map[string]plan.Handler {
+func handlers(all ...handles) map[string]plan.Handler {
 	joined := map[string]plan.Handler{}
 	for _, h := range all {
 		maps.Copy(joined, h.Handlers())

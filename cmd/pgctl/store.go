@@ -32,7 +32,7 @@ on the nodes, which sees to it that no two quorums come of it. Only root may.`,
 			if args[0] != "look" && !storeName.MatchString(id) {
 				return usageError(cmd.CommandPath(), fmt.Errorf("--id is %q, expected up to 40 lower-case letters, digits and dashes", id))
 			}
-			switch o := watch.StoreOptions(host); args[0] {
+			switch o := watch.StoreOptions(host, a.now); args[0] {
 			case "look":
 				shelf, err := watch.LookStore(cmd.Context(), watch.StateDir, watch.ControlPath)
 				if err != nil {

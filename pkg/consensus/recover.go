@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	bolt "go.etcd.io/bbolt"
 )
@@ -113,7 +114,7 @@ func Examine(dir string) (_ *Remains, err error) {
 	}
 	out := &Remains{Resets: st.own.Resets}
 	var configuration raft.Configuration
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, bridge(slog.New(slog.DiscardHandler), time.Now))
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, hclog.NewNullLogger())
 	if err != nil {
 		return nil, err
 	}

@@ -81,6 +81,8 @@ func (r *Reset) survivor(no *refusals) *Survivor {
 				no.add("", "pgctl overview", "there is an executor, %s, as the watcher of %s says: the quorum has its majority", s.Shelf.Executor, s.Host)
 			}
 			executor = s.Shelf.Executor
+		case s.Shelf.Secret():
+			no.add("", "run it again in a moment; or ssh "+s.Host+" supervisorctl stop pg_watcher, and run it again", "the watcher of %s runs, and does not tell what it has of the quorum: %s", s.Host, s.Shelf.Problem)
 		case s.Shelf.Store == nil:
 		case of != nil && apart(s.Shelf.Store, of.Shelf.Store):
 			no.add("", fmt.Sprintf("pgctl store aside --id other, on the one that is wrong, %s or %s, when its watcher is stopped", of.Host, s.Host),

@@ -61,6 +61,9 @@ func TestResetQuorum(t *testing.T) {
 			r.Seen[1] = failover.Survivor{Host: "db2", Shelf: &failover.Shelf{}}
 		}, plan: "db1/watcher.stop db2/watcher.stop arb2/watcher.stop db1/quorum.reset db2/quorum.aside arb2/quorum.aside db1/watcher.start db2/watcher.start arb2/watcher.start"},
 		{name: "one cannot be looked at", change: func(r *failover.Reset) { r.Seen[3] = failover.Survivor{Host: "arb2", Why: "no such command"} }, refused: "what arb2 has of the quorum cannot be looked at"},
+		{name: "one has only begun", change: func(r *failover.Reset) {
+			r.Seen[3].Shelf = &failover.Shelf{Running: true, Problem: "it has only begun"}
+		}, refused: "does not tell what it has"},
 		{name: "nobody has anything", change: func(r *failover.Reset) { r.Seen[0].Shelf.Store, r.Seen[3].Shelf.Store = nil, nil }, refused: "no host that answers has anything"},
 		{name: "two quorums of one", change: func(r *failover.Reset) {
 			r.Seen[0].Shelf.Store.Resets, r.Seen[3].Shelf.Store.Resets = []string{"a"}, []string{"b"}

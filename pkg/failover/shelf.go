@@ -30,6 +30,9 @@ func (s *Shelf) has(reset string) bool {
 	return s.Store != nil && slices.Contains(s.Store.Resets, reset)
 }
 
+// Secret tells whether there may be a store that its watcher, which has it open, does not tell of: it has only begun, or hangs.
+func (s *Shelf) Secret() bool { return s.Running && s.Store == nil && s.Problem != "" }
+
 // compareStores orders by what is known: of two the later one has all that the earlier one knows to be agreed. Entries of a later term were written by a
 // leader that had everything that was agreed before (raft, Leader Completeness); within a term there was one leader, whose log only grew.
 func compareStores(a, b *Store) int {

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -56,7 +57,10 @@ func LookStore(ctx context.Context, stateDir, controlPath string) (failover.Shel
 			return s, err
 		}
 		s.Running, s.Store, s.State, s.Problem = true, told.Store, told.State, told.Problem
-		if told.Quorum != nil && told.Quorum.Executor != nil {
+		switch {
+		case told.Quorum == nil:
+			s.Problem = cmp.Or(told.Problem, "it has only begun")
+		case told.Quorum.Executor != nil:
 			s.Executor = *told.Quorum.Executor
 		}
 		return s, nil
@@ -179,10 +183,7 @@ func (m *resetting) Snapshot() []byte {
 	return m.machine.Snapshot()
 }
 
-// discarded is a log that nobody reads.
-func discarded() *slog.Logger { return slog.New(slog.DiscardHandler) }
-
 // StoreOptions are those of the functions that work on a host's store while no watcher runs.
-func StoreOptions(host string) Options {
-	return Options{Host: host, RunDir: RunDir, StateDir: StateDir, Now: time.Now, Log: discarded()}
+func StoreOptions(host string, now func() time.Time) Options {
+	return Options{Host: host, RunDir: RunDir, StateDir: StateDir, Now: now, Log: slog.New(slog.DiscardHandler)}
 }
