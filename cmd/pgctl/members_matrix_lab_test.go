@@ -22,7 +22,6 @@ func TestMatrixMembers(t *testing.T) {
 				Servers: 3, Arbiters: 2, OwnPools: true, Postgres: postgres, HAOn: true, MasterByTS: true,
 				Watcher: map[string]string{"down_after": "12s", "standby_down_after": "5s"},
 			})
-			settles(t, r, []string{})
 			takeOut(t, r)
 			deploys(t, r, patient)
 			consists(t, r, []string{"db2"}, "db1 db2 arb1")
