@@ -165,9 +165,9 @@ func replaceServer(t *testing.T, r *lab.Region) {
 	db3 := r.Host("db3")
 	shell(t, db3, "supervisorctl stop pg_watcher; systemctl stop postgresql; rm -rf /var/lib/pgctl /etc/pgctl /usr/local/bin/pgctl /etc/supervisor/conf.d/pg_watcher.conf")
 	emptyServer(t, db3)
-	must(t, db3.Kill(t.Context()))
+	must(t, db3.Cut(t.Context()))
 	time.Sleep(10 * time.Second)
-	must(t, db3.Boot(t.Context()))
+	must(t, db3.Heal(t.Context()))
 	shell(t, r.Firstbox(), rollOut)
 	deploysEmpty(t, r)
 	if out := pgctl(t, r, "upmaster", "db3", "--yes", patient); out.Exit != exitDone {
