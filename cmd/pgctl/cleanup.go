@@ -32,14 +32,15 @@ the master nor streams; such a server is left out with the reason.
 
 It is refused (4) when the master is not certain. Exit code 5 when it stopped part-way, or a
 server was left out.`,
-		Example: "  pgctl cleanup --dry-run\n  pgctl cleanup\n  pgctl cleanup db2 --older-than 168h --yes",
+		Example: "  pgctl cleanup --dry-run\n  pgctl cleanup\n  pgctl cleanup db2 --older-than 7d --yes",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.hosts = args
 			return a.cleanup(cmd.Context(), cmd.CommandPath(), opts)
 		},
 	}
 	opts.bind(cmd.Flags(), failover.RiskUnfencedMaster)
-	cmd.Flags().DurationVar(&opts.olderThan, "older-than", 24*time.Hour, "only what was set aside at least this `DURATION` ago")
+	opts.olderThan = 24 * time.Hour
+	cmd.Flags().Var((*span)(&opts.olderThan), "older-than", "only what was set aside at least this `DURATION` ago, such as 12h or 7d")
 	return cmd
 }
 
@@ -50,22 +51,17 @@ func (a *app) cleanup(ctx context.Context, command string, opts cleanupOpts) err
 	if err := opts.check(); err != nil {
 		return usageError(command, err)
 	}
-	if opts.olderThan < 0 {
-		return usageError(command, fmt.Errorf("--older-than is %s, expected a duration of zero or more such as 24h", opts.olderThan))
-	}
 	site, closeSite, err := a.site(ctx)
 	if err != nil {
 		return err
 	}
 	defer closeSite()
+	if err := areServers(command, site, opts.hosts...); err != nil {
+		return err
+	}
 	snap, err := ask(ctx, site, observe.ServersOnly)
 	if err != nil {
 		return err
-	}
-	for _, host := range opts.hosts {
-		if !slices.ContainsFunc(snap.Servers, func(s cluster.Server) bool { return s.Host == host }) {
-			return usageError(command, fmt.Errorf("%q is no server of the inventory", host))
-		}
 	}
 	cleaner := &failover.Cleaner{Server: site.Server, Timeout: a.timeout}
 	cleaner.Measure(ctx, &snap, opts.hosts, counting)

@@ -22,7 +22,7 @@ import (
 type deployOpts struct {
 	changeOpts
 
-	remove, rotate bool
+	remove, rotate, reset bool
 }
 
 func newDeployCmd(a *app) *cobra.Command {
@@ -45,17 +45,26 @@ Run again, it does what is left, renews certificates that end soon, and brings a
 A pg_watcher that is not pgctl's is left alone and the deployment refused (4) without
 --accept=replace-watcher; it is kept, and --remove puts it back.
 
+When the quorum has lost its majority for good, --reset-quorum makes it anew out of the survivor
+that knows the most. It stops the watchers that answer, keeps what each had, and starts them
+again; nobody is elected until pgctl resume --adopt has said who is master. It is refused (4)
+while there is a majority, and without --accept=lost-hosts for hosts that do not answer.
+
 Exit code 5 when it stopped part-way, or a host did not answer and was left out.`,
-		Example: "  pgctl deploy --dry-run\n  pgctl deploy --yes\n  pgctl deploy --rotate-certs\n  pgctl deploy --remove",
+		Example: "  pgctl deploy --dry-run\n  pgctl deploy --yes\n  pgctl deploy --rotate-certs\n  pgctl deploy --reset-quorum --accept=lost-hosts\n  pgctl deploy --remove",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if opts.reset {
+				return a.resetQuorum(cmd.Context(), cmd.CommandPath(), opts.changeOpts)
+			}
 			return a.deploy(cmd.Context(), cmd.CommandPath(), opts)
 		},
 	}
-	opts.bind(cmd.Flags(), deploy.RiskReplaceWatcher)
+	opts.bind(cmd.Flags(), deploy.RiskReplaceWatcher, failover.RiskLostHosts)
 	cmd.Flags().BoolVar(&opts.remove, "remove", false, "take the watcher and all that came with it away, and put back what it replaced")
 	cmd.Flags().BoolVar(&opts.rotate, "rotate-certs", false, "give every host a new key and certificate; the authority stays")
-	cmd.MarkFlagsMutuallyExclusive("remove", "rotate-certs")
+	cmd.Flags().BoolVar(&opts.reset, "reset-quorum", false, "make the watchers' quorum anew out of those that are left")
+	cmd.MarkFlagsMutuallyExclusive("remove", "rotate-certs", "reset-quorum")
 	return cmd
 }
 

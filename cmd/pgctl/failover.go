@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strconv"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/failover"
+	"github.com/pgctl/pgctl/pkg/nodes"
 	"github.com/pgctl/pgctl/pkg/observe"
 	"github.com/pgctl/pgctl/pkg/plan"
 )
@@ -22,6 +24,10 @@ func newFailoverCmd(a *app) *cobra.Command {
 		Long: `failover makes a standby master when the old master is gone and nobody else decides. It shows the
 candidates, stops the old master where its host can be reached and has it start read-only from
 then on, has every standby that answers follow the candidate, promotes it, and moves the pools.
+
+Where HA is on, a quorum that has its majority fails over by itself, and failover is refused. One
+that has lost it decides nothing: the watchers that answer are stopped first, and stay so until
+pgctl deploy --reset-quorum has made the quorum anew; pgctl resume --adopt then ends it.
 
 It is refused (4) for a candidate that is behind another one, and for each risk that is not
 accepted: what is out of reach may still be a master, and may have transactions that nobody else
@@ -42,8 +48,15 @@ func (a *app) failover(ctx context.Context, command string, opts takeoverOpts) e
 	nonce := token(26)
 	return a.changeRegion(ctx, command, opts.changeOpts, func(ctx context.Context, site *observe.Site, snap cluster.Snapshot) (change, error) {
 		if opts.to == "" {
-			c := change{preface: func() error { return a.printCandidates(failover.Candidates(snap)) }}
-			return c, usageError(command, errors.New("--to HOST is needed: nobody but the operator chooses here"))
+			all := failover.Candidates(snap)
+			missing := "--to HOST is needed: nobody but the operator chooses here"
+			if len(all) > 0 && all[0].Note == "" {
+				missing += "; the furthest that answers is " + all[0].Host
+			}
+			return change{preface: func() error { return a.printCandidates(all) }}, usageError(command, errors.New(missing))
+		}
+		if err := areServers(command, site, opts.to); err != nil {
+			return change{}, err
 		}
 		o := failover.TakeoverOptions{To: opts.to, Accept: opts.accept, Nonce: nonce, Nodes: *site.Inventory, Pools: poolSettings(site)}
 		return a.planFailover(ctx, site, snap, o)
@@ -61,9 +74,14 @@ func (a *app) planFailover(ctx context.Context, site *observe.Site, snap cluster
 		return change{}, err
 	}
 	c := change{
-		handlers: handlers(servers, a.pools(site)), accept: o.Accept, still: onServers(site, o.Accept, failover.StillTakeover),
+		handlers: handlers(servers, a.pools(site), a.watchers(site)), accept: o.Accept, still: onServers(site, o.Accept, failover.StillTakeover),
 		left: t.Left(), later: t.Later(), leftHint: afterLeftOut, overtakes: "switchover",
 		preface: func() error { return a.showCandidates(a.err, failover.Candidates(snap)) },
+	}
+	if site.Inventory.HA() == nodes.HAEnabled {
+		c.after = func(context.Context) {
+			fmt.Fprintln(a.err, "pgctl: hint: the watchers are stopped, and HA is on; next: pgctl deploy --reset-quorum, then pgctl resume --adopt")
+		}
 	}
 	switch master := t.Diagnosis.Master; {
 	case master != o.To:

@@ -41,7 +41,8 @@ last one. On a terminal long lines are wrapped, else (and with -o wide) each is 
 			return a.logs(cmd.Context(), cmd.CommandPath(), opts)
 		},
 	}
-	cmd.Flags().DurationVar(&opts.since, "since", time.Hour, "how far back, a `DURATION`")
+	opts.since = time.Hour
+	cmd.Flags().Var((*span)(&opts.since), "since", "how far back, a `DURATION` such as 10m or 2d")
 	cmd.Flags().StringSliceVar(&opts.hosts, "host", nil, "only this `HOST`; may be repeated")
 	return cmd
 }

@@ -53,7 +53,7 @@ Without --for it lasts until pgctl resume.`,
 		},
 	}
 	cmd.Flags().StringVar(&opts.host, "host", "", "only the failure of this server, a `HOST`, begins no failover")
-	cmd.Flags().DurationVar(&opts.length, "for", 0, "how long, a `DURATION` such as 2h; without it until pgctl resume")
+	cmd.Flags().Var((*span)(&opts.length), "for", "how long, a `DURATION` such as 2h or 1d; without it until pgctl resume")
 	cmd.Flags().StringVar(&opts.reason, "reason", "", "`TEXT` for whoever wonders why")
 	return cmd
 }

@@ -56,7 +56,7 @@ again to go on), 130 interrupted.`,
 	root.AddCommand(
 		newOverviewCmd(a), newFindMasterCmd(a), newStatusCmd(a), newPgpoolCmd(a),
 		newUpmasterCmd(a), newSwitchoverCmd(a), newFailoverCmd(a), newUnsyncCmd(a), newCleanupCmd(a),
-		newDoctorCmd(a), newEnableHACmd(a), newDisableHACmd(a), newEnableFailoverCmd(a), newDisableFailoverCmd(a), newPG9Cmd(a), newPauseCmd(a), newResumeCmd(a), newHistoryCmd(a), newLogsCmd(a), newDeployCmd(a), newWatchCmd(a), newAskCmd(a), newVersionCmd(a),
+		newDoctorCmd(a), newEnableHACmd(a), newDisableHACmd(a), newEnableFailoverCmd(a), newDisableFailoverCmd(a), newPG9Cmd(a), newPauseCmd(a), newResumeCmd(a), newHistoryCmd(a), newLogsCmd(a), newDeployCmd(a), newWatchCmd(a), newAskCmd(a), newStoreCmd(a), newVersionCmd(a),
 	)
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()

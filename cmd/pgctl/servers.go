@@ -3,6 +3,8 @@ package main
 import (
 	"crypto/rand"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
@@ -48,13 +50,32 @@ func (a *app) stamp() string { return a.now().UTC().Format("20060102T150405Z") }
 // token is a random word of n lower-case letters and digits.
 func token(n int) string { return strings.ToLower(rand.Text())[:n] }
 
-// handlers joins the handlers of servers and pools.
-func handlers(s *failover.Servers, p *failover.Pools) map[string]plan.Handler {
-	all := s.Handlers()
-	for verb, h := range p.Handlers() {
-		all[verb] = h
+// handles is whoever does steps.
+type handles interface {
+	Handlers() map[string]plan.Handler
+}
+
+// handlers joins the handlers of servers, pools and whatever else.
+func handlers(all ...handles) map[string]plan.Handler {
+	joined := map[string]plan.Handler{}
+	for _, h := range all {
+		maps.Copy(joined, h.Handlers())
 	}
-	return all
+	return joined
+}
+
+// areServers refuses names that the inventory has for no server; "" is none.
+func areServers(command string, site *observe.Site, names ...string) error {
+	var all []string
+	for _, s := range site.Inventory.Servers {
+		all = append(all, s.Host)
+	}
+	for _, name := range names {
+		if name != "" && !slices.Contains(all, name) {
+			return usageError(command, fmt.Errorf("the inventory has no server %s: expected one of %s", name, strings.Join(all, ", ")))
+		}
+	}
+	return nil
 }
 
 // lockHosts are the hosts that hold the region's lock: the servers that answer.

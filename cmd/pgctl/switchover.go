@@ -46,6 +46,9 @@ the change could not come to a good end.`,
 func (a *app) switchover(ctx context.Context, command string, opts takeoverOpts) error {
 	fresh := failover.TakeoverOptions{To: opts.to, Accept: opts.accept, Incarnation: token(4), Nonce: token(26)}
 	return a.changeRegion(ctx, command, opts.changeOpts, func(ctx context.Context, site *observe.Site, snap cluster.Snapshot) (change, error) {
+		if err := areServers(command, site, opts.to); err != nil {
+			return change{}, err
+		}
 		c, err := a.planSwitchover(ctx, site, snap, fresh)
 		if err == nil && fresh.To == "" {
 			fresh.To = c.plan.Facts["to"] // the best one is the best one of the moment: the operator saw this one

@@ -117,7 +117,7 @@ func switchoverDry(t *testing.T, r *lab.Region) {
 
 func switchoverRefused(t *testing.T, r *lab.Region) {
 	db2 := r.Host("db2")
-	unchanged(t, r, exitRefused, "the inventory has no server db9", "switchover", "--to", "db9", "--yes")
+	unchanged(t, r, exitUsage, "the inventory has no server db9", "switchover", "--to", "db9", "--yes")
 	unchanged(t, r, exitDone, "db1 is the master already", "failover", "--to", "db1", "--yes")
 	psql(t, db2, "SELECT pg_wal_replay_pause()")
 	unchanged(t, r, exitRefused, "replay is paused on db2", "switchover", "--to", "db2", "--yes")

@@ -33,6 +33,9 @@ out of reach may be a master too, and a commit may be left waiting for nobody.`,
 
 func (a *app) unsync(ctx context.Context, command, host string, opts changeOpts) error {
 	return a.changeRegion(ctx, command, opts, func(_ context.Context, site *observe.Site, snap cluster.Snapshot) (change, error) {
+		if err := areServers(command, site, host); err != nil {
+			return change{}, err
+		}
 		p, err := failover.Unsync(snap, cluster.Diagnose(snap), host, opts.accept)
 		return change{plan: p, handlers: a.servers(site).Handlers(), accept: opts.accept}, err
 	})

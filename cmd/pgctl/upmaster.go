@@ -46,6 +46,9 @@ transactions that the master lacks. Exit code 5 when it stopped part-way: run it
 func (a *app) upmaster(ctx context.Context, command, host string, opts upmasterOpts) error {
 	incarnation := token(4)
 	return a.changeRegion(ctx, command, opts.changeOpts, func(ctx context.Context, site *observe.Site, snap cluster.Snapshot) (change, error) {
+		if err := areServers(command, site, host); err != nil {
+			return change{}, err
+		}
 		servers := a.servers(site)
 		seen, err := servers.LookRejoin(ctx, snap, host)
 		if err != nil {

@@ -45,7 +45,7 @@ func upmasterStory(t *testing.T, spec lab.Spec) *lab.Region {
 func upmasterRefused(t *testing.T, r *lab.Region) {
 	unchanged(t, r, exitDone, "as it should be", "upmaster", "db2", "--yes")
 	unchanged(t, r, exitRefused, "db1 is the master", "upmaster", "db1", "--yes")
-	unchanged(t, r, exitRefused, "the inventory has no such server", "upmaster", "db9", "--yes")
+	unchanged(t, r, exitUsage, "the inventory has no server db9", "upmaster", "db9", "--yes")
 	unchanged(t, r, exitUsage, "accepts 1 arg", "upmaster")
 	unchanged(t, r, exitUsage, "expected one of", "upmaster", "db2", "--accept=everything")
 }

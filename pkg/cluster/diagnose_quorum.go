@@ -32,7 +32,7 @@ func (d *diagnosis) votesHeard(q *QuorumView) {
 	}
 	switch {
 	case !q.enough(q.Heard):
-		d.critical(NoQuorum, "", "start pg_watcher where it is down (pgctl status), and see to the links between the nodes",
+		d.critical(NoQuorum, "", "start pg_watcher where it is down (pgctl status), and see to the links between the nodes; where a majority is lost for good: pgctl deploy --reset-quorum --dry-run",
 			"%d of %d watchers that vote are heard%s: too few to decide anything", len(q.Heard), len(q.Voters), missing)
 	default:
 		d.critical(NoQuorum, "", "look again in some seconds; where it stays so, the nodes do not reach each other's watcher port (5480): pgctl logs",

@@ -49,7 +49,7 @@ func (a *acquaintance) introduce(conn net.Conn, peer, purpose string) error {
 			return err
 		}
 		if err := a.judge(peer, before, theirs); err != nil {
-			return errors.Join(err, writeFrame(conn, frame{Refusal: refuse(err)}))
+			return errors.Join(err, refuse(conn, err))
 		}
 		if err := writeFrame(conn, a.self()); err != nil {
 			return err
@@ -81,7 +81,7 @@ func (a *acquaintance) receive(conn net.Conn, peer string) (purpose string, err 
 			return err
 		}
 		if err := a.judge(peer, before, theirs); err != nil {
-			return errors.Join(err, writeFrame(conn, frame{Refusal: refuse(err)}))
+			return errors.Join(err, refuse(conn, err))
 		}
 		return writeFrame(conn, frame{})
 	})
@@ -102,6 +102,9 @@ func (a *acquaintance) timely(conn net.Conn, greet func() error) error {
 func (a *acquaintance) self() frame {
 	m := a.store.mark()
 	m.Since = max(m.Since, a.replica.joined(a.host))
+	if resets := a.replica.membership().Resets; len(resets) > len(m.Resets) {
+		m.Resets = resets
+	}
 	return frame{Mark: &m, Formation: a.formation()}
 }
 
@@ -110,15 +113,23 @@ func (a *acquaintance) judge(peer string, before *sighting, theirs frame) error 
 	if theirs.Mark == nil {
 		return fmt.Errorf("%s said nothing of its store", peer)
 	}
-	seen, err := judge(before, *theirs.Mark, a.replica.since(peer))
+	own := a.self().Mark
+	var seen *sighting
+	err := descent(own, theirs.Mark)
+	if err == nil {
+		seen, err = judge(before, *theirs.Mark, a.replica.since(peer))
+	}
 	if err == nil {
 		err = a.store.keepSighting(peer, seen)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	k := a.of(peer)
-	if errors.Is(err, ErrWentBack) || errors.Is(err, ErrOtherStore) {
+	if errors.Is(err, ErrWentBack) || errors.Is(err, ErrOtherStore) || errors.Is(err, ErrOtherQuorum) {
 		k.refused = err.Error()
+	}
+	if errors.Is(err, errLeftBehind) {
+		a.refused(peer, refusal{Superseded: true, Why: err.Error()})
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", peer, err)

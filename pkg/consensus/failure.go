@@ -41,10 +41,14 @@ func (n *Node) watch() {
 }
 
 // refusedBy hears that a peer does not accept this host's store. That it went back is certain: the peer has seen more of
-// this very store. Another store is refused until the members say that this one is the host's now.
+// this very store. So is that the quorum was made anew without it: the peer's quorum is made of the one that this store is of. Another store is refused until the members say that this one is the host's now.
 func (n *Node) refusedBy(peer string, r refusal) {
 	if r.WentBack {
 		n.fail(fmt.Errorf("%w: %s says: %s; empty %s and start again", ErrWentBack, peer, r.Why, n.options.Dir))
+		return
+	}
+	if r.Superseded {
+		n.fail(fmt.Errorf("%w, as %s says: %s is to be set aside, and this host begins without it", ErrSuperseded, peer, n.options.Dir))
 		return
 	}
 	n.options.Log.Warn("this host's store is not accepted; it is taken in when the leader has removed its old one from the members", "by", peer, "why", r.Why)

@@ -40,12 +40,21 @@ type frame struct {
 
 // refusal tells the other end why its store is not accepted.
 type refusal struct {
-	WentBack bool   `json:"went_back"`
-	Why      string `json:"why"`
+	WentBack   bool   `json:"went_back"`
+	Superseded bool   `json:"superseded,omitempty"`
+	Why        string `json:"why"`
 }
 
-func refuse(err error) *refusal {
-	return &refusal{WentBack: errors.Is(err, ErrWentBack), Why: err.Error()}
+// refuse tells the other end why. That this host itself is left behind is nothing against the other.
+func refuse(conn net.Conn, err error) error {
+	if errors.Is(err, errLeftBehind) {
+		return nil
+	}
+	return writeFrame(conn, frame{Refusal: reason(err)})
+}
+
+func reason(err error) *refusal {
+	return &refusal{WentBack: errors.Is(err, ErrWentBack), Superseded: errors.Is(err, ErrSuperseded), Why: err.Error()}
 }
 
 func writeFrame(conn net.Conn, f frame) error {

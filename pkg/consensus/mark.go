@@ -25,6 +25,8 @@ type mark struct {
 	Writes uint64 `json:"writes"` // durable writes of raft in this store; 0: it has promised nothing
 	Runs   []run  `json:"runs"`   // processes that wrote, oldest first; the last maxRuns
 	Index  uint64 `json:"index"`  // of the last log entry; tells how far behind it is, judges nothing
+	// Resets are those of the quorum that its store is of (descent).
+	Resets []string `json:"resets,omitempty"`
 }
 
 // run is one life of a process on a store, from its first write.

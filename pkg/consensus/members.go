@@ -121,3 +121,17 @@ func (n *Node) Stats() Stats {
 	}
 	return s
 }
+
+// Remains are those of the directory of this replica, as it runs.
+func (n *Node) Remains() Remains {
+	r := Remains{Resets: n.store.mark().Resets}
+	stats := n.raft.Stats()
+	_, _ = fmt.Sscan(stats["last_log_term"], &r.Term)
+	_, _ = fmt.Sscan(stats["last_log_index"], &r.Index)
+	for _, m := range n.Members() {
+		if m.Votes {
+			r.Voters = append(r.Voters, m.Name)
+		}
+	}
+	return r
+}

@@ -135,6 +135,14 @@ func (n *Node) start() error {
 			Stream: n.stream, MaxPool: maxPool, MaxRPCsInFlight: maxInFlight, Timeout: n.times.of(transportTimeout), Logger: log,
 		})
 	}
+	if o.transport == nil {
+		n.wait.Go(n.stream.serve)
+		if err := n.askAround(); err != nil {
+			close(n.edges.in)
+			o.Port.quit()
+			return err
+		}
+	}
 	n.wait.Go(n.edges.run)
 	n.raft, err = raft.NewRaft(config, n.replica,
 		&disk{LogStore: logs, limit: o.diskLimit, fail: n.fail}, &ballot{StableStore: n.store, fail: n.fail}, snapshots, transport)
@@ -145,7 +153,6 @@ func (n *Node) start() error {
 	n.shutdown = sync.OnceValue(func() error { return n.raft.Shutdown().Error() })
 	n.wait.Go(n.watch)
 	if o.transport == nil {
-		n.wait.Go(n.stream.serve)
 		n.wait.Go(func() { n.every(n.times.of(roundEvery)) })
 	}
 	return nil

@@ -68,12 +68,18 @@ func (s *store) StoreLogs(entries []*raft.Log) error {
 	})
 }
 
-// DeleteRange deletes the entries from low to high, both included.
+// DeleteRange deletes the entries from low to high, both included. The keys are read before the first is deleted: a cursor may stand on a page that has
+// become empty, and give the same key for ever.
 func (s *store) DeleteRange(low, high uint64) error {
 	return s.write(func(tx *bolt.Tx) error {
-		cursor := tx.Bucket(bucketLog).Cursor()
-		for key, _ := cursor.Seek(key64(low)); key != nil && binary.BigEndian.Uint64(key) <= high; key, _ = cursor.Seek(key64(low)) {
-			if err := cursor.Delete(); err != nil {
+		bucket := tx.Bucket(bucketLog)
+		var keys [][]byte
+		cursor := bucket.Cursor()
+		for key, _ := cursor.Seek(key64(low)); key != nil && binary.BigEndian.Uint64(key) <= high; key, _ = cursor.Next() {
+			keys = append(keys, bytes.Clone(key))
+		}
+		for _, key := range keys {
+			if err := bucket.Delete(key); err != nil {
 				return err
 			}
 		}

@@ -3,64 +3,152 @@ package consensus
 import (
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+	bolt "go.etcd.io/bbolt"
 )
 
-// Recover makes the hosts of an inventory the only members of a quorum that has lost its majority, in the directory of one of
-// them. Every survivor is to be stopped and to get the same hosts, then all are started. It takes all entries of this
-// directory's log as committed, so it is for when nothing else is left: what the lost ones knew more is gone, and two
-// halves that both recover are two quorums. The lost hosts' directories are to be emptied before they come back.
-// machine is thrown away.
-func Recover(dir, host string, hosts []Host, machine Machine, log *slog.Logger, now func() time.Time) (err error) {
-	if err := isMember(host, hosts); err != nil {
-		return err
-	}
+// Recover makes a quorum that has lost its majority anew, of one survivor: in the directory of that host, which is to be stopped. It is the only member
+// from then on, and takes the others in as new ones: the directories of the other survivors are to be set aside. reset is a name for this, that no
+// other reset has. All entries of this directory's log are taken as committed, so it is for when nothing else is left: what the lost ones
+// knew more is gone. A lost host that comes back with its old directory is refused by whoever is of the new quorum, and stops for good
+// when it hears of it (ErrSuperseded). Machine is thrown away; what its Snapshot gives is the state of the new quorum.
+func Recover(dir, host, reset string, machine Machine, log *slog.Logger, now func() time.Time) (err error) {
 	st, err := openStore(dir, storeBudget)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
+	if slices.Contains(st.own.Resets, reset) {
+		return nil
+	}
 	bridged := bridge(log, now)
 	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, bridged)
 	if err != nil {
 		return err
 	}
-	voters, _ := Electorate(hosts)
-	var configuration raft.Configuration
-	since := map[string]uint64{}
-	for _, h := range replicating(hosts) {
-		s := raft.Server{ID: raft.ServerID(h.Name), Address: raft.ServerAddress(h.Name), Suffrage: raft.Nonvoter}
-		if slices.Contains(voters, h.Name) {
-			s.Suffrage = raft.Voter
-		}
-		configuration.Servers = append(configuration.Servers, s)
-		since[h.Name] = recoveredIndex
-	}
+	configuration := raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(host), Address: raft.ServerAddress(host), Suffrage: raft.Voter}}}
+	resets := append(slices.Clone(st.own.Resets), reset)
 	_, transport := raft.NewInmemTransport(raft.ServerAddress(host))
-	keep := &recovering{replica: &replica{machine: machine, fail: func(error) {}}, members: membership{Index: recoveredIndex, Since: since}}
+	keep := &recovering{
+		replica: &replica{machine: machine, fail: func(error) {}},
+		members: membership{Index: recoveredIndex, Since: map[string]uint64{host: recoveredIndex}, Resets: resets},
+	}
 	err = raft.RecoverCluster(times(1).config(host, bridged), keep, st, st, snapshots, transport, configuration)
-	return errors.Join(err, keep.stopped)
+	if err := errors.Join(err, keep.stopped); err != nil {
+		return err
+	}
+	return st.begin(resets)
 }
 
 // recoveredIndex is where raft writes a configuration that was recovered (raft, RecoverCluster).
 const recoveredIndex = 1
 
-// recovering is a replica whose members are given. Survivors keep the index at which they joined: their stores are known by it.
+// recovering is a replica whose members are given.
 type recovering struct {
 	*replica
 	members membership
 }
 
-// Snapshot takes the state with the given members (raft.FSM).
+// Snapshot takes the state with the given members (raft.FSM). The survivor keeps the index at which it joined.
 func (r *recovering) Snapshot() (raft.FSMSnapshot, error) {
-	for name, joined := range r.replica.members.Since {
-		if _, stays := r.members.Since[name]; stays {
-			r.members.Since[name] = joined
-		}
+	for name := range r.members.Since {
+		r.members.Since[name] = max(r.members.Since[name], r.replica.members.Since[name])
 	}
 	r.replica.members = r.members
 	return r.replica.Snapshot()
+}
+
+// begin makes the store one of a quorum that was made anew. What was seen of others is forgotten: their stores are not of it, and are known by that.
+func (s *store) begin(resets []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.own
+	next.Resets, next.Since = resets, max(next.Since, recoveredIndex)
+	err := s.db.Update(func(tx *bolt.Tx) error {
+		if err := tx.DeleteBucket(bucketSeen); err != nil {
+			return err
+		}
+		if _, err := tx.CreateBucket(bucketSeen); err != nil {
+			return err
+		}
+		return putOwn(tx, next)
+	})
+	if err == nil {
+		s.own = next
+	}
+	return err
+}
+
+// Remains is what a directory holds whose host is stopped. Of two survivors the one with the later term, or else the higher index, has every entry that
+// the other knows to be committed.
+type Remains struct {
+	Term   uint64   // of the last entry, in the log or in the last snapshot
+	Index  uint64   // of that entry
+	Voters []string // by the latest configuration there, sorted
+	Resets []string // of its quorum
+}
+
+// Examine reads a directory without changing it; nil: there is no store, or one that was never written to. An error after a second says that a
+// process has it.
+func Examine(dir string) (_ *Remains, err error) {
+	path := filepath.Join(dir, storeFile)
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second, ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	st := &store{db: db}
+	defer func() { err = errors.Join(err, st.close()) }()
+	if err := db.View(st.read); errors.Is(err, errNotFound) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	out := &Remains{Resets: st.own.Resets}
+	var configuration raft.Configuration
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, hclog.NewNullLogger())
+	if err != nil {
+		return nil, err
+	}
+	metas, err := snapshots.List()
+	if err != nil {
+		return nil, err
+	}
+	if len(metas) > 0 {
+		out.Term, out.Index, configuration = metas[0].Term, metas[0].Index, metas[0].Configuration
+	}
+	first, err := st.FirstIndex()
+	if err != nil {
+		return nil, err
+	}
+	for i := first; i > 0 && i <= st.index; i++ {
+		var entry raft.Log
+		if err := st.GetLog(i, &entry); err != nil {
+			return nil, err
+		}
+		if entry.Index > out.Index {
+			out.Term, out.Index = entry.Term, entry.Index
+		}
+		if entry.Type == raft.LogConfiguration {
+			configuration = raft.DecodeConfiguration(entry.Data)
+		}
+	}
+	for _, s := range configuration.Servers {
+		if s.Suffrage == raft.Voter {
+			out.Voters = append(out.Voters, string(s.ID))
+		}
+	}
+	slices.Sort(out.Voters)
+	if out.Index == 0 {
+		return nil, nil
+	}
+	return out, nil
 }

@@ -21,6 +21,8 @@ const snapshotLimit = 64 << 20
 type membership struct {
 	Index uint64            `json:"index"` // of the configuration in force
 	Since map[string]uint64 `json:"since"` // member: index at which it joined, of its present membership
+	// Resets are the times that the quorum was made anew. They come with a snapshot: after each there is no log from before.
+	Resets []string `json:"resets,omitempty"`
 }
 
 // envelope is a snapshot as it lies on the disk.
@@ -81,7 +83,7 @@ func (r *replica) StoreConfiguration(index uint64, configuration raft.Configurat
 		}
 		since[string(s.ID)] = joined
 	}
-	r.members = membership{Index: index, Since: since}
+	r.members = membership{Index: index, Since: since, Resets: r.members.Resets}
 }
 
 // Snapshot takes the state (raft.FSM). A stopped replica has none to give: it skipped a command.
@@ -139,7 +141,7 @@ func (r *replica) joined(host string) uint64 {
 func (r *replica) membership() membership {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return membership{Index: r.members.Index, Since: maps.Clone(r.members.Since)}
+	return membership{Index: r.members.Index, Since: maps.Clone(r.members.Since), Resets: r.members.Resets}
 }
 
 // view runs f between two commands.

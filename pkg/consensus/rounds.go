@@ -95,7 +95,7 @@ func (n *Node) every(interval time.Duration) {
 }
 
 func (n *Node) tick() {
-	if err := n.store.keepSince(n.replica.joined(n.options.Host)); err != nil {
+	if err := n.store.keepMembership(n.replica.joined(n.options.Host), n.replica.membership().Resets); err != nil {
 		n.fail(err)
 		return
 	}

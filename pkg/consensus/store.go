@@ -39,6 +39,8 @@ type own struct {
 	Since   uint64 `json:"since"`
 	Writes  uint64 `json:"writes"`
 	Runs    []run  `json:"runs"`
+	// Resets are the times that the quorum was made anew out of one survivor (Recover), by their names, oldest first.
+	Resets []string `json:"resets,omitempty"`
 }
 
 // store is raft's log and its stable store in one bbolt file. A write that has returned is on the disk: bbolt syncs at each
@@ -78,27 +80,39 @@ func (s *store) load() error {
 				return err
 			}
 		}
-		s.index = lastIndex(tx)
-		data := tx.Bucket(bucketOwn).Get(keyOwn)
-		if data == nil {
+		err := s.read(tx)
+		if errors.Is(err, errNotFound) {
 			s.own = own{Version: storeVersion, Store: randomID()}
 			return putOwn(tx, s.own)
 		}
-		if err := json.Unmarshal(data, &s.own); err != nil {
-			return err
-		}
-		if s.own.Version > storeVersion {
-			return fmt.Errorf("it is of version %d, this program knows up to %d: a newer one wrote it", s.own.Version, storeVersion)
-		}
-		return nil
+		return err
 	})
+}
+
+// read reads what the store is; errNotFound: it is none yet.
+func (s *store) read(tx *bolt.Tx) error {
+	if tx.Bucket(bucketOwn) == nil || tx.Bucket(bucketLog) == nil {
+		return errNotFound
+	}
+	s.index = lastIndex(tx)
+	data := tx.Bucket(bucketOwn).Get(keyOwn)
+	if data == nil {
+		return errNotFound
+	}
+	if err := json.Unmarshal(data, &s.own); err != nil {
+		return err
+	}
+	if s.own.Version > storeVersion {
+		return fmt.Errorf("it is of version %d, this program knows up to %d: a newer one wrote it", s.own.Version, storeVersion)
+	}
+	return nil
 }
 
 // write runs one durable write of raft. The count and the run go into the same transaction: they never lag behind.
 func (s *store) write(change func(tx *bolt.Tx) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next, index := s.own, s.index
+	next := s.own
 	next.Runs = slices.Clone(next.Runs)
 	if n := len(next.Runs); n == 0 || next.Runs[n-1].ID != s.run {
 		next.Runs = append(next.Runs, run{ID: s.run, From: next.Writes})
@@ -109,12 +123,14 @@ func (s *store) write(change func(tx *bolt.Tx) error) error {
 		if err := change(tx); err != nil {
 			return err
 		}
-		index = lastIndex(tx)
 		return putOwn(tx, next)
 	})
-	if err == nil {
-		s.own, s.index = next, index
+	if err != nil {
+		return err
 	}
+	s.own = next
+	// not in the transaction: Cursor.Last of bbolt 1.5.0 does not come back there when the last of several pages of entries were emptied (TestDeleteRange)
+	s.index, err = s.LastIndex()
 	return err
 }
 
@@ -122,18 +138,22 @@ func (s *store) write(change func(tx *bolt.Tx) error) error {
 func (s *store) mark() mark {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return mark{Store: s.own.Store, Since: s.own.Since, Writes: s.own.Writes, Runs: slices.Clone(s.own.Runs), Index: s.index}
+	return mark{Store: s.own.Store, Since: s.own.Since, Writes: s.own.Writes, Runs: slices.Clone(s.own.Runs), Index: s.index, Resets: s.own.Resets}
 }
 
-// keepSince notes the index at which this host became a member, from the replicated state. It is no write of raft.
-func (s *store) keepSince(index uint64) error {
+// keepMembership notes the index at which this host became a member, and the resets of the quorum until then, from the replicated state. It is no
+// write of raft.
+func (s *store) keepMembership(index uint64, resets []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if index <= s.own.Since {
+	if index <= s.own.Since && len(resets) <= len(s.own.Resets) {
 		return nil
 	}
 	next := s.own
-	next.Since = index
+	next.Since = max(next.Since, index)
+	if len(resets) > len(next.Resets) {
+		next.Resets = resets
+	}
 	err := s.db.Update(func(tx *bolt.Tx) error { return putOwn(tx, next) })
 	if err == nil {
 		s.own = next

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/nodes"
 	"github.com/pgctl/pgctl/pkg/plan"
 )
 
@@ -71,6 +72,7 @@ func compareReach(a, b Candidate) int {
 
 // Failover plans a change of master by hand, when the master is gone and nobody else decides. What keeps it safe, as far as that can be:
 //
+//   - where HA is on, the watchers that can be reached are stopped first; they are too few to decide, or wait for an operator's word;
 //   - every host that can be reached and does not answer as a standby is fenced first: its PostgreSQL is stopped, and starts
 //     read-only from then on;
 //   - the candidate is the furthest that can be reached;
@@ -80,7 +82,7 @@ func compareReach(a, b Candidate) int {
 //   - what cannot be known is a risk that the operator names.
 func Failover(t Takeover, o TakeoverOptions) (plan.Plan, error) {
 	no := &refusals{accept: o.Accept}
-	if t.siteRules(no); no.any() {
+	if t.byHandRules(no); no.any() {
 		return plan.Plan{}, no.err()
 	}
 	if t.handRules(no, o); no.any() {
@@ -91,6 +93,9 @@ func Failover(t Takeover, o TakeoverOptions) (plan.Plan, error) {
 	p := plan.Plan{Name: "failover", Facts: takeoverFacts(nil, to)}
 	b := builder{plan: &p, args: map[string]string{"data_dirs": dirsText(t.Snap), "data_dir": to.Data.Path}}
 	names := t.namesAfter(o, "")
+	if t.Snap.HA == nodes.HAEnabled {
+		stopWatchers(b, watchedHosts(t.Snap), "what knows nothing of this change would undo it; they start again when the quorum is made anew")
+	}
 	fenced := t.fence(b)
 	p.Facts["fenced"] = hostList(fenced)
 	t.stopStrays(b)
@@ -271,4 +276,49 @@ func AfterPromotion(p plan.Plan) plan.Plan {
 	at := slices.IndexFunc(p.Steps, func(s plan.Step) bool { return s.Verb == verbPromote })
 	p.Steps = p.Steps[at+1:]
 	return p
+}
+
+// byHandRules: where a quorum decides, nobody goes round it. One that has lost its majority decides nothing, and one that has halted waits for an operator.
+func (t *Takeover) byHandRules(no *refusals) {
+	q := ViaExecutor(t.Snap)
+	if t.Snap.Kind == nodes.KindPG9 || q == nil {
+		t.siteRules(no)
+		return
+	}
+	var here []string
+	for _, host := range q.Voters {
+		if answers(t.Snap, host) {
+			here = append(here, host)
+		}
+	}
+	switch {
+	case q.Halted != "":
+	case q.Leader != "":
+		t.siteRules(no)
+	case 2*len(here) > len(q.Voters):
+		no.add("", "pgctl overview says what it waits for; where it cannot: pgctl disable-ha first", "HA is on: %s, and nobody beside it: the watchers of %s answer, and are a majority",
+			whoDecides(q), strings.Join(here, " and "))
+	}
+}
+
+// answers tells whether the watcher of a host takes part in the quorum.
+func answers(snap cluster.Snapshot, host string) bool {
+	return slices.ContainsFunc(snap.Servers, func(s cluster.Server) bool { return s.Host == host && s.Watcher.Quorum != nil }) ||
+		slices.ContainsFunc(snap.Arbiters, func(a cluster.Arbiter) bool { return a.Host == host && a.Watcher.Quorum != nil })
+}
+
+// watchedHosts are those of the region that answer and may run a watcher with a vote.
+func watchedHosts(snap cluster.Snapshot) []string {
+	var all []string
+	for _, s := range snap.Servers {
+		if s.Reached() {
+			all = append(all, s.Host)
+		}
+	}
+	for _, a := range snap.Arbiters {
+		if a.Reached() && !slices.Contains(all, a.Host) {
+			all = append(all, a.Host)
+		}
+	}
+	return all
 }

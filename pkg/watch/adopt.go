@@ -18,7 +18,8 @@ func (w *watcher) factsHeard() map[string]*cluster.Facts {
 	return all
 }
 
-// adopt takes the one server that runs as master for the region's, whoever made it that. What makes it safe is that every other server is seen to be
+// adopt takes the one server that runs as master for the region's, whoever made it that. Where none does, it is the quorum's last master, if it is seen to
+// have served and that nobody was promoted since: it had stopped for want of the quorum, and has all that it acknowledged. What makes it safe is that every other server is seen to be
 // none, by its own watcher; of one that is not heard the operator has to say that it is dead, and answers for it (docs/safety.md, "Adoption").
 func (q *Wish) adopt(s *cluster.State, servers []string, seen map[string]*cluster.Facts, nonce string) (*cluster.Command, string) {
 	if s.Halted == "" {
@@ -50,6 +51,10 @@ func (q *Wish) adopt(s *cluster.State, servers []string, seen map[string]*cluste
 			}
 		}
 	}
+	if last := s.Master; len(masters) == 0 && s.Phase == cluster.Serving && mayReturn(last, seen) {
+		masters = []string{last}
+		evidence = append(evidence, fmt.Sprintf("%s served epoch %d, and no later one is signed", last, s.Epoch))
+	}
 	if len(masters) != 1 {
 		return nil, fmt.Sprintf("exactly one server has to run as master, and %d do (%s)", len(masters), strings.Join(masters, ", "))
 	}
@@ -61,4 +66,21 @@ func (q *Wish) adopt(s *cluster.State, servers []string, seen map[string]*cluste
 		Kind: cluster.Adopt, Epoch: s.Epoch, Gen: s.Gen, Host: f.Host, Nonce: nonce, System: f.System, Rows: f.Rows, Above: above,
 		Record: cluster.Record{Rule: "as " + q.By + " wished", Evidence: evidence},
 	}, ""
+}
+
+// mayReturn tells whether a server that was master is the newest one of all that are heard: the last row anywhere is its own.
+func mayReturn(host string, seen map[string]*cluster.Facts) bool {
+	f := seen[host]
+	if f == nil || len(f.Rows) == 0 || f.Running && f.Silent > 0 {
+		return false
+	}
+	last := f.Rows[len(f.Rows)-1]
+	for _, other := range seen {
+		for _, row := range other.Rows {
+			if row.Epoch > last.Epoch {
+				return false
+			}
+		}
+	}
+	return last.Master == host
 }

@@ -31,6 +31,17 @@ func TestAdopt(t *testing.T) {
 		{"it is down, and gated", func(_ *cluster.State, _ *Wish, seen map[string]*cluster.Facts) {
 			*seen["db1"] = cluster.Facts{Host: "db1", Gate: true}
 		}, "starts read-only"},
+		{"nobody is, and another one was later", func(s *cluster.State, _ *Wish, seen map[string]*cluster.Facts) {
+			s.Phase, s.Master, seen["db2"].Recovery = cluster.Serving, "db1", true
+			seen["db1"].Rows = []cluster.Epoch{{Epoch: 1, Master: "db1"}}
+		}, "0 do"},
+		{"nobody is, and the last one was elected only", func(s *cluster.State, _ *Wish, seen map[string]*cluster.Facts) {
+			s.Phase, s.Master, seen["db2"].Recovery = cluster.Elected, "db2", true
+		}, "0 do"},
+		{"nobody is since the quorum was lost", func(s *cluster.State, q *Wish, seen map[string]*cluster.Facts) {
+			s.Phase, s.Master, seen["db2"].Recovery, q.Dead = cluster.Serving, "db2", true, true
+			delete(seen, "db1")
+		}, "db2 served epoch 2"},
 		{"no signature", func(_ *cluster.State, _ *Wish, seen map[string]*cluster.Facts) { seen["db2"].Rows = nil }, "bears no signature"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/pgctl/pgctl/pkg/cluster"
 	"github.com/pgctl/pgctl/pkg/consensus"
+	"github.com/pgctl/pgctl/pkg/failover"
 )
 
 // The limits of a wish: for the executor to have a majority agree, for a watcher to find an executor that does, and for whoever asks.
@@ -79,6 +80,7 @@ type Told struct {
 	Index   uint64          `json:"index"` // of the state; of two watchers the higher one knows more
 	State   cluster.State   `json:"state"`
 	Quorum  *cluster.Quorum `json:"quorum"` // null: it takes no part in one, and Problem says why
+	Store   *failover.Store `json:"store"`  // of its replica; null: it has none
 	Problem string          `json:"problem"`
 	Letters []Letter        `json:"letters"`
 }
@@ -155,6 +157,7 @@ func (w *watcher) toldNow() Told {
 	t := Told{Host: w.name, Version: w.Version, Leads: w.quorum.leads(), Index: k.Index, State: k.State, Problem: w.problem, Letters: []Letter{}}
 	if w.quorum != nil {
 		t.Quorum = w.quorumNow()
+		t.Store = w.quorum.storeNow()
 	}
 	for host, d := range w.letters {
 		t.Letters = append(t.Letters, Letter{

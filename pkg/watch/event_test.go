@@ -94,13 +94,13 @@ func TestRegionEventsOfManyStates(t *testing.T) {
 func TestNewsAreToldOnce(t *testing.T) {
 	vote, elect, serve := record(cluster.OpenVote, "db1"), record(cluster.Elect, "db2"), record(cluster.Serve, "db2")
 	var n news
-	n.learn(known{5, *lived(vote)}, "arb1")
+	n.learn(known{Index: 5, State: *lived(vote)}, "arb1")
 	if all := n.say(); len(all) != 0 {
 		t.Fatalf("what was before this watcher began is no news: %v", all)
 	}
-	n.learn(known{6, *lived(vote, elect)}, "arb1")
-	n.learn(known{7, *lived(vote, elect, serve)}, "arb1")
-	n.learn(known{7, *lived(vote, elect, serve)}, "arb1")
+	n.learn(known{Index: 6, State: *lived(vote, elect)}, "arb1")
+	n.learn(known{Index: 7, State: *lived(vote, elect, serve)}, "arb1")
+	n.learn(known{Index: 7, State: *lived(vote, elect, serve)}, "arb1")
 	n.heard(6) // another executor has told the first, and is gone
 	if all := n.say(); len(all) != 1 || all[0].Kind != EventServes || n.announced != 7 {
 		t.Fatalf("got %+v up to %d, expected the one that nobody has told", all, n.announced)

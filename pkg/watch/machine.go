@@ -13,7 +13,12 @@ import (
 type known struct {
 	Index uint64        `json:"index"`
 	State cluster.State `json:"state"`
+	// Base is added to the index of the log: a quorum that is made anew counts from above all that any quorum before may have come to.
+	Base uint64 `json:"base,omitempty"`
 }
+
+// resetStep is by how much the index of a quorum that is made anew is above: more than a log will ever have.
+const resetStep = 1 << 40
 
 // machine is cluster.State, replicated: a command is a cluster.Command in JSON, applied by cluster.Apply on every host alike.
 type machine struct {
@@ -33,7 +38,7 @@ func (m *machine) Apply(index uint64, command []byte) (any, error) {
 		return nil, err
 	}
 	if err == nil {
-		m.known = known{index, next}
+		m.known = known{Index: m.Base + index, State: next, Base: m.Base}
 		m.changed(m.known)
 	}
 	return err, nil

@@ -91,6 +91,11 @@ func (w *watcher) openQuorum(hosts []consensus.Host, section *nodes.Watcher, rol
 		Host: w.name, Dir: dir, Port: w.port, Hosts: hosts, Machine: &machine{changed: q.learn},
 		SpareAfter: section.SpareAfter, Log: w.Log, Now: w.Now,
 	})
+	if errors.Is(err, consensus.ErrSuperseded) { // the next process begins as one that was never there
+		err = errors.Join(err, setStoreAside(w.StateDir, "superseded-"+w.Now().UTC().Format("20060102T150405Z")))
+		q.broken.Store(&err)
+		return q, nil
+	}
 	if err != nil {
 		return nil, err
 	}

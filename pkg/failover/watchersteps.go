@@ -1,0 +1,166 @@
+package failover
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pgctl/pgctl/pkg/plan"
+	"github.com/pgctl/pgctl/pkg/remote"
+)
+
+// The verbs of what is done to watchers and to what they know.
+const (
+	verbStopWatcher  = "watcher.stop"
+	verbStartWatcher = "watcher.start"
+	verbReset        = "quorum.reset"
+	verbAside        = "quorum.aside"
+)
+
+// Watchers work on the watchers of hosts, and on their part in the quorum, by the pgctl that is there.
+type Watchers struct {
+	Hosts   func(name string) remote.Host
+	Timeout time.Duration
+	Binary  string // where pgctl is on a node
+}
+
+// Look looks at all hosts at once.
+func (w *Watchers) Look(ctx context.Context, hosts []string) []Survivor {
+	return remote.Each(ctx, hosts, 0, w.Timeout, func(ctx context.Context, host string) Survivor {
+		s := Survivor{Host: host}
+		shelf, err := w.look(ctx, host)
+		var exit *remote.ExitError
+		switch {
+		case err == nil:
+			s.Shelf = shelf
+		case errors.As(err, &exit):
+			s.Why = strings.TrimSpace(string(exit.Stderr))
+		default:
+			s.Lost, s.Why = true, err.Error()
+		}
+		return s
+	})
+}
+
+func (w *Watchers) look(ctx context.Context, host string) (*Shelf, error) {
+	out, err := w.Hosts(host).Run(ctx, remote.Command{Args: []string{w.Binary, "store", "look"}})
+	if err != nil {
+		return nil, err
+	}
+	var s Shelf
+	if err := json.Unmarshal(out.Stdout, &s); err != nil {
+		return nil, fmt.Errorf("%s: what it has of the quorum cannot be read: %w", host, err)
+	}
+	return &s, nil
+}
+
+// Handlers are the handlers by verb.
+func (w *Watchers) Handlers() map[string]plan.Handler {
+	return map[string]plan.Handler{
+		verbStopWatcher:  handler{w.seen(isOut), w.supervisor("stop")},
+		verbStartWatcher: handler{w.seen(isIn), w.supervisor("start")},
+		verbReset: handler{w.seen(func(s plan.Step, shelf *Shelf) error {
+			return unless(shelf.has(s.Args["reset"]), "its quorum is the old one")
+		}), w.reset},
+		verbAside: handler{w.seen(func(s plan.Step, shelf *Shelf) error {
+			return unless(slices.Contains(shelf.Aside, s.Args["reset"]), "what it has of the old quorum is in its place")
+		}), w.aside},
+	}
+}
+
+// seen is whether a step is done, by what the host has.
+func (w *Watchers) seen(missing func(s plan.Step, shelf *Shelf) error) func(context.Context, plan.Step) (bool, error) {
+	return func(ctx context.Context, s plan.Step) (bool, error) {
+		ctx, cancel := context.WithTimeout(ctx, w.Timeout)
+		defer cancel()
+		shelf, err := w.look(ctx, s.Host)
+		if err != nil {
+			return false, err
+		}
+		if reason := missing(s, shelf); reason != nil {
+			return no(reason)
+		}
+		return true, nil
+	}
+}
+
+func unless(is bool, missing string) error {
+	if is {
+		return nil
+	}
+	return errors.New(missing)
+}
+
+// isOut: its watcher does not run, or runs in the new quorum already.
+func isOut(s plan.Step, shelf *Shelf) error {
+	reset := s.Args["reset"]
+	return unless(!shelf.Running || reset != "" && (shelf.has(reset) || slices.Contains(shelf.Aside, reset)), "its watcher runs")
+}
+
+// isIn: its watcher takes part in the new quorum.
+func isIn(s plan.Step, shelf *Shelf) error {
+	switch {
+	case !shelf.Running:
+		return errors.New("its watcher does not run")
+	case !shelf.has(s.Args["reset"]):
+		return errors.New("it has not been taken in")
+	case shelf.Executor == "":
+		return errors.New("it knows of no executor")
+	}
+	return nil
+}
+
+// supervisor has supervisor start or stop the watcher. It says no when that is so already, which is as good.
+func (w *Watchers) supervisor(verb string) func(context.Context, plan.Step) error {
+	return func(ctx context.Context, s plan.Step) error {
+		ctx, cancel := context.WithTimeout(ctx, w.Timeout+time.Minute)
+		defer cancel()
+		_, err := w.Hosts(s.Host).Run(ctx, remote.Script(`said=$(supervisorctl "$1" pg_watcher 2>&1) && exit 0
+case $said in *already\ started*|*not\ running*) exit 0 ;; esac
+echo "$said" >&2; exit 1`, verb))
+		return err
+	}
+}
+
+// reset makes the quorum, if no watcher runs and no other host knows more: what was seen of those that ran may have changed until they were stopped.
+func (w *Watchers) reset(ctx context.Context, s plan.Step) error {
+	var of *Survivor
+	all := w.Look(ctx, strings.Fields(s.Args["hosts"]))
+	for i := range all {
+		if all[i].Host == s.Host {
+			of = &all[i]
+		}
+	}
+	for _, other := range all {
+		switch {
+		case other.Shelf == nil:
+			return fmt.Errorf("%s: %s", other.Host, other.Why)
+		case other.Shelf.Running:
+			return fmt.Errorf("the watcher of %s runs", other.Host)
+		case of == nil || of.Shelf == nil || of.Shelf.Store == nil:
+			return fmt.Errorf("%s has nothing of a quorum", s.Host)
+		case other.Shelf.Store != nil && compareStores(other.Shelf.Store, of.Shelf.Store) > 0:
+			return fmt.Errorf("%s knows more than %s: run it again, it makes the quorum of that one", other.Host, s.Host)
+		}
+	}
+	args := []string{"reset", "--id", s.Args["reset"], "--host", s.Host, "--by", s.Args["by"]}
+	for lost := range strings.FieldsSeq(s.Args["lost"]) {
+		args = append(args, "--lost", lost)
+	}
+	return w.store(ctx, s.Host, args...)
+}
+
+func (w *Watchers) aside(ctx context.Context, s plan.Step) error {
+	return w.store(ctx, s.Host, "aside", "--id", s.Args["reset"])
+}
+
+func (w *Watchers) store(ctx context.Context, host string, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, w.Timeout+time.Minute)
+	defer cancel()
+	_, err := w.Hosts(host).Run(ctx, remote.Command{Args: append([]string{w.Binary, "store"}, args...)})
+	return err
+}
