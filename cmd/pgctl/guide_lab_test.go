@@ -16,7 +16,7 @@ import (
 // It enables it, looks at the services, has the slave go down, then the master, and brings the old master back by hand.
 func TestMatrixGuide(t *testing.T) {
 	for name, spec := range map[string]lab.Spec{
-		"PostgreSQL 10":                    {Postgres: "10"},
+		"PostgreSQL 10":                     {Postgres: "10"},
 		"PostgreSQL 15, pools on their own": {OwnPools: true},
 	} {
 		t.Run(name, func(t *testing.T) { guideStory(t, spec) })
