@@ -126,8 +126,14 @@ func (n *Node) Stats() Stats {
 func (n *Node) Remains() Remains {
 	r := Remains{Resets: n.store.mark().Resets}
 	stats := n.raft.Stats()
-	_, _ = fmt.Sscan(stats["last_log_term"], &r.Term)
-	_, _ = fmt.Sscan(stats["last_log_index"], &r.Index)
+	for _, last := range []string{"last_log", "last_snapshot"} { // the log is empty after a recovery, and behind after a snapshot that was sent
+		var term, index uint64
+		_, _ = fmt.Sscan(stats[last+"_term"], &term)
+		_, _ = fmt.Sscan(stats[last+"_index"], &index)
+		if index > r.Index {
+			r.Term, r.Index = term, index
+		}
+	}
 	for _, m := range n.Members() {
 		if m.Votes {
 			r.Voters = append(r.Voters, m.Name)

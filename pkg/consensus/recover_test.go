@@ -34,6 +34,9 @@ func recovered(t *testing.T) (*site, *member) {
 		t.Fatalf("%+v after %+v, %v", after, before, err)
 	}
 	db1 := s.start("db1")
+	if now := db1.Remains(); now.Index < after.Index || now.Term < after.Term || !slices.Equal(now.Voters, after.Voters) || !slices.Equal(now.Resets, after.Resets) {
+		t.Errorf("as it runs, %+v, expected %+v or later", now, after)
+	}
 	s.propose("two")
 	if got := db1.Members(); len(got) != 1 || got[0].Name != "db1" {
 		t.Errorf("members %v", got)
