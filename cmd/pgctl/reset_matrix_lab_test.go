@@ -41,6 +41,9 @@ func TestMatrixReset(t *testing.T) {
 				}
 			}
 			resets(t, r, before, lost)
+			if tt.spec.Postgres == "10" {
+				forgetsReceivers(t, r)
+			}
 		})
 	}
 }
@@ -106,4 +109,26 @@ func writesAgain(t *testing.T, r *lab.Region, before cluster.State, began time.T
 		return err == nil
 	})
 	t.Logf("writes go on %.1f s after the loss", time.Since(began).Seconds())
+}
+
+// forgetsReceivers: on PostgreSQL 10 a receiver that went on with a new timeline does not say any more whom it receives from. A watcher that has not seen it
+// before has it begin anew.
+func forgetsReceivers(t *testing.T, r *lab.Region) {
+	t.Helper()
+	s := latest(t.Context(), r)
+	const learned = `grep -c 'learn whom the receiver receives from" is=done' /var/log/pgctl/watch.log || true`
+	for _, h := range standbysOf(r, r.Host(s.Master)) {
+		if says := psql(t, h, "SELECT conninfo FROM pg_stat_wal_receiver"); strings.Contains(says, "host=") {
+			t.Logf("%s still says whom it receives from, as it was begun anew: %s", h.Name(), says)
+			continue
+		}
+		before := shell(t, h, learned)
+		must(t, h.Stop(t.Context(), "pg_watcher"))
+		shell(t, h, `perl -pi -e 's/"receiver":\{[^}]*\}/"receiver":{}/' /run/pgctl/watch.json`)
+		must(t, h.Start(t.Context(), "pg_watcher"))
+		waitUntil(t, h.Name()+" to learn whom it receives from", func() bool {
+			return shell(t, h, learned) != before && value(nodeOf(t, h).Upstream) == s.Master
+		})
+	}
+	whole(t, r, 90*time.Second)
 }
