@@ -155,7 +155,7 @@ func (d *decider) failover() {
 		return
 	}
 	limit := d.p.DownAfter
-	if age, _ := d.age(); age < d.p.AntiFlap && d.s.Epoch > 1 {
+	if age, _ := d.age(); age < d.p.AntiFlap && d.s.failedOver() {
 		limit *= 2
 	}
 	if d.quiet() < limit {

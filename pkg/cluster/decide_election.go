@@ -144,7 +144,7 @@ func (d *decider) succession() {
 	switch {
 	case phase > d.p.PromoteTimeout:
 		d.propose(Command{Kind: VoteAgain, Host: d.s.Master}, fmt.Sprintf("not promoted within %s", d.p.PromoteTimeout))
-	case min(phase, silent) >= d.p.DownAfter:
+	case min(phase, silent, d.v.Now-d.v.Since) >= d.p.DownAfter:
 		d.propose(Command{Kind: VoteAgain, Host: d.s.Master}, fmt.Sprintf("nothing was heard of it for %s", d.p.DownAfter))
 	}
 }

@@ -115,6 +115,26 @@ func (s *State) Number(i int) int64 { return s.Dropped + int64(i) + 1 }
 // historyLength is how many records are kept; the newest.
 const historyLength = 64
 
+// failedOver tells whether this epoch came of a failover: not of a formation, an adoption, or an operator's wish. What is not in History any more was
+// long ago.
+func (s *State) failedOver() bool {
+	i := len(s.History) - 1
+	for ; i >= 0 && s.History[i].Command != OpenVote; i-- {
+		if c := s.History[i].Command; c == Form || c == Adopt {
+			return false
+		}
+	}
+	for i--; i >= 0; i-- { // how the epoch before came to its end
+		switch s.History[i].Command {
+		case HandOver:
+			return false
+		case KeepMaster, Serve, Form, Adopt:
+			return true
+		}
+	}
+	return false
+}
+
 // Newest is the configuration that the master's watcher has to bring into force.
 func (s *State) Newest() (SyncConfig, bool) {
 	if len(s.Configs) == 0 {

@@ -210,6 +210,11 @@ func TestHABack(t *testing.T) {
 	if !ok || p.Check(h.Handlers()) != nil || h.Still(cluster.Snapshot{}, p, nil) != nil || h.Still(cluster.Snapshot{}, plan.Plan{Name: "enable-ha"}, nil) == nil {
 		t.Fatalf("%+v, %v", p, ok)
 	}
+	h.sent = true
+	if err := h.Still(cluster.Snapshot{}, plan.Plan{Name: "enable-ha"}, nil); err != nil {
+		t.Errorf("after the roll-out the watchers act: %v", err)
+	}
+	h.sent = false
 	if done, err := (haBack{h}).Done(t.Context(), p.Steps[0]); done || err != nil {
 		t.Errorf("before: %v, %v", done, err)
 	}

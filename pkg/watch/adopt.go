@@ -2,6 +2,8 @@ package watch
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
@@ -22,7 +24,7 @@ func (w *watcher) factsHeard() map[string]*cluster.Facts {
 // have served and that nobody was promoted since: it had stopped for want of the quorum, and has all that it acknowledged. What makes it safe is that every other server is seen to be
 // none, by its own watcher; of one that is not heard the operator has to say that it is dead, and answers for it (docs/safety.md, "Adoption").
 func (q *Wish) adopt(s *cluster.State, servers []string, seen map[string]*cluster.Facts, nonce string) (*cluster.Command, string) {
-	if s.Halted == "" {
+	if adopted := s.Phase == cluster.Elected && s.Election.Base == 0; s.Halted == "" && !adopted { // one that was adopted and does not get there may be given up
 		return nil, "the quorum has not halted: it knows who is master"
 	}
 	var masters, evidence []string
@@ -51,9 +53,12 @@ func (q *Wish) adopt(s *cluster.State, servers []string, seen map[string]*cluste
 			}
 		}
 	}
-	if last := s.Master; len(masters) == 0 && s.Phase == cluster.Serving && mayReturn(last, seen) {
+	if last := s.Master; len(masters) == 0 && s.Phase == cluster.Serving {
+		if why := mayNotReturn(last, seen); why != "" {
+			return nil, fmt.Sprintf("exactly one server has to run as master, and 0 do; and %s, which was it last, cannot return: %s", last, why)
+		}
 		masters = []string{last}
-		evidence = append(evidence, fmt.Sprintf("%s served epoch %d, and no later one is signed", last, s.Epoch))
+		evidence = append(evidence, fmt.Sprintf("%s served epoch %d, and on no server that is heard a later one is signed", last, s.Epoch))
 	}
 	if len(masters) != 1 {
 		return nil, fmt.Sprintf("exactly one server has to run as master, and %d do (%s)", len(masters), strings.Join(masters, ", "))
@@ -68,19 +73,28 @@ func (q *Wish) adopt(s *cluster.State, servers []string, seen map[string]*cluste
 	}, ""
 }
 
-// mayReturn tells whether a server that was master is the newest one of all that are heard: the last row anywhere is its own.
-func mayReturn(host string, seen map[string]*cluster.Facts) bool {
+// mayNotReturn says why the server that was master last cannot be taken for it again: it and every other one that is heard has to be seen to be the same
+// history. Rows that are not known are no proof that there are none: they are, as long as its PostgreSQL has not run since the host booted.
+func mayNotReturn(host string, seen map[string]*cluster.Facts) string {
 	f := seen[host]
-	if f == nil || len(f.Rows) == 0 || f.Running && f.Silent > 0 {
-		return false
+	switch {
+	case f == nil:
+		return host + " is not heard"
+	case !f.Running || f.Silent > 0 || len(f.Rows) == 0:
+		return fmt.Sprintf("what %s has signed is not known: start its PostgreSQL, which starts read-only", host)
+	case f.Rows[len(f.Rows)-1].Master != host:
+		return fmt.Sprintf("the last promotion that %s knows of is that of %s", host, f.Rows[len(f.Rows)-1].Master)
 	}
-	last := f.Rows[len(f.Rows)-1]
-	for _, other := range seen {
-		for _, row := range other.Rows {
-			if row.Epoch > last.Epoch {
-				return false
+	for _, other := range slices.Sorted(maps.Keys(seen)) {
+		rows := seen[other].Rows
+		if len(rows) == 0 {
+			return fmt.Sprintf("what %s has signed is not known: start its PostgreSQL, which starts read-only", other)
+		}
+		for _, row := range rows {
+			if !slices.Contains(f.Rows, row) {
+				return fmt.Sprintf("%s has the row of a promotion of %s (epoch %d), which %s lacks: what was acknowledged then would be lost", other, row.Master, row.Epoch, host)
 			}
 		}
 	}
-	return last.Master == host
+	return ""
 }

@@ -36,12 +36,34 @@ func TestAdopt(t *testing.T) {
 			seen["db1"].Rows = []cluster.Epoch{{Epoch: 1, Master: "db1"}}
 		}, "0 do"},
 		{"nobody is, and the last one was elected only", func(s *cluster.State, _ *Wish, seen map[string]*cluster.Facts) {
-			s.Phase, s.Master, seen["db2"].Recovery = cluster.Elected, "db2", true
+			s.Phase, s.Master, s.Election, seen["db2"].Recovery = cluster.Elected, "db2", &cluster.Election{Base: 1}, true
 		}, "0 do"},
 		{"nobody is since the quorum was lost", func(s *cluster.State, q *Wish, seen map[string]*cluster.Facts) {
 			s.Phase, s.Master, seen["db2"].Recovery, q.Dead = cluster.Serving, "db2", true, true
 			delete(seen, "db1")
 		}, "db2 served epoch 2"},
+		{"nobody is, and what the other one has signed is not known", func(s *cluster.State, _ *Wish, seen map[string]*cluster.Facts) {
+			s.Phase, s.Master, seen["db2"].Recovery = cluster.Serving, "db2", true
+			*seen["db1"] = cluster.Facts{Host: "db1", Gate: true} // it may have been elected, and lost its power
+		}, "what db1 has signed is not known: start its PostgreSQL"},
+		{"nobody is, and the other one was promoted by another hand", func(s *cluster.State, _ *Wish, seen map[string]*cluster.Facts) {
+			s.Phase, s.Master, seen["db2"].Recovery = cluster.Serving, "db2", true
+			seen["db1"].Rows = []cluster.Epoch{{Epoch: 1, Master: "db1"}, {Epoch: 4, Master: "db1", Nonce: "hand.y"}}
+		}, "would be lost"},
+		{"nobody is, and the last one does not run", func(s *cluster.State, _ *Wish, seen map[string]*cluster.Facts) {
+			s.Phase, s.Master = cluster.Serving, "db2"
+			seen["db2"].Running, seen["db2"].Gate = false, true
+		}, "what db2 has signed is not known"},
+		{"nobody is, and the others are behind", func(s *cluster.State, _ *Wish, seen map[string]*cluster.Facts) {
+			s.Phase, s.Master, seen["db2"].Recovery = cluster.Serving, "db2", true
+			seen["db1"].Rows = []cluster.Epoch{{Epoch: 1, Master: "db1"}}
+		}, "db2 served epoch 2"},
+		{"one that was adopted does not get there", func(s *cluster.State, _ *Wish, _ map[string]*cluster.Facts) {
+			s.Halted, s.Phase, s.Master, s.Election = "", cluster.Elected, "db1", &cluster.Election{}
+		}, "db1 runs read-only"},
+		{"one that was elected does not get there", func(s *cluster.State, _ *Wish, _ map[string]*cluster.Facts) {
+			s.Halted, s.Phase, s.Master, s.Election = "", cluster.Elected, "db1", &cluster.Election{Base: 1}
+		}, "has not halted"},
 		{"no signature", func(_ *cluster.State, _ *Wish, seen map[string]*cluster.Facts) { seen["db2"].Rows = nil }, "bears no signature"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
