@@ -188,11 +188,12 @@ func (w *reconciler) masterFile() {
 	}
 }
 
-// ReconcilePool is what the watcher of a pool's host does about the pool. What it cannot ask it leaves alone, unless the pool is still to be moved.
+// ReconcilePool is what the watcher of a pool's host does about the pool. It begins when the master is promoted, closed as that still is: pgpool takes as
+// long to begin anew as the master to open. What it cannot ask it leaves alone, unless the pool is still to be moved.
 func ReconcilePool(s *State, f *PoolFacts, p *Policy) []Action {
 	unknown := f.Backend == "" && !slices.Contains(s.Pools, f.Host)
-	if p.Inactive || s.Halted != "" || s.Phase != Serving || !s.Opened || f.Backend == s.Master || unknown {
+	if p.Inactive || s.Halted != "" || s.Phase != Serving && s.Phase != Elected || f.Backend == s.Master || unknown {
 		return nil
 	}
-	return []Action{{Do: DoPointPool, Host: s.Master, Epoch: s.Epoch, Why: fmt.Sprintf("%s serves, the pool writes to %q", s.Master, f.Backend)}}
+	return []Action{{Do: DoPointPool, Host: s.Master, Epoch: s.Epoch, Why: fmt.Sprintf("%s is master, the pool writes to %q", s.Master, f.Backend)}}
 }
