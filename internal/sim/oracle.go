@@ -63,8 +63,8 @@ func (w *world) acknowledge(h *host, id rec, who int, _ time.Duration) {
 		o.lastAck = w.now
 	}
 	o.acks++
-	if slices.ContainsFunc(h.pg.senders, func(s *sender) bool { return s.host < 0 && s.prio > 0 }) {
-		return // an impostor under the very name of a member: docs/safety.md says that this is not covered
+	if h.pg.countsTwice() || slices.ContainsFunc(h.pg.senders, func(s *sender) bool { return s.host < 0 && s.prio > 0 }) {
+		return // an impostor under the very name of a member, or a member that counts twice: docs/safety.md says that this is not covered
 	}
 	o.must = mark(o.must, int(id))
 	var epoch int64

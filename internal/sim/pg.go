@@ -333,6 +333,16 @@ func (w *world) release(h *host, s *sender) {
 	}
 }
 
+// countsTwice tells whether two walsenders of one name count.
+func (p *pg) countsTwice() bool {
+	for i, s := range p.senders {
+		if s.prio > 0 && slices.ContainsFunc(p.senders[i+1:], func(o *sender) bool { return o.name == s.name && o.prio > 0 }) {
+			return true
+		}
+	}
+	return false
+}
+
 // wake acknowledges what waited up to a position.
 func (w *world) wake(h *host, at int) {
 	p := h.pg

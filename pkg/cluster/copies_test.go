@@ -96,7 +96,7 @@ func TestNewRow(t *testing.T) {
 	}
 }
 
-// TestReconcilePool: a pool follows a master that clients may come to, and nothing else.
+// TestReconcilePool: a pool follows the master, from the moment on in which that is elected, and nothing else.
 func TestReconcilePool(t *testing.T) {
 	s, _, p := wellRegion(t)
 	f := &cluster.PoolFacts{Host: "p1", Backend: "b"}
@@ -112,7 +112,9 @@ func TestReconcilePool(t *testing.T) {
 	none("it is right already", s, &cluster.PoolFacts{Host: "p1", Backend: "a"}, p)
 	closed, halted, watching := s, s, p
 	closed.Opened, halted.Halted, watching.Inactive = false, "signed above", true
-	none("clients may not come yet", closed, f, p)
+	if acts := cluster.ReconcilePool(&closed, f, &p); len(acts) != 1 {
+		t.Errorf("it opens while the pool begins anew: %+v", acts)
+	}
 	none("halted", halted, f, p)
 	none("only watching", s, f, watching)
 	none("nobody is master", script2(t, s, cluster.Command{Kind: cluster.OpenVote, Host: "a"}), f, p)

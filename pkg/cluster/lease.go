@@ -12,10 +12,18 @@ func mayServe(s *State, f *Facts, p *Policy) bool {
 	return f.Lease <= p.Lease || f.Canary.Age <= p.Lease && (later || f.top() <= s.Epoch && listedNames(s, f.Canary.Names))
 }
 
-// Genuine tells whether no walsender bears a member's name without coming from that member's host. A commit that returned while one did may have been
-// released by a stranger, whom no election freezes: as a canary it proves nothing.
+// Genuine tells whether every walsender of a member's name comes from that member's host, and is the only one of it. A commit that returned while one was not
+// may have been released by a stranger, whom no election freezes, or by one member that counted twice (manual, "synchronous_standby_names": names need not be
+// unique; tried on 10.23 and 15.18): as a canary it proves nothing.
 func Genuine(s *State, senders []Sender) bool {
-	return !slices.ContainsFunc(senders, func(x Sender) bool { return s.Listed(x.Name) && x.Host != s.HostOf(x.Name) })
+	for i := range senders {
+		x := &senders[i]
+		twice := func(o Sender) bool { return o.Name == x.Name }
+		if s.Listed(x.Name) && (x.Host != s.HostOf(x.Name) || slices.ContainsFunc(senders[i+1:], twice)) {
+			return false
+		}
+	}
+	return true
 }
 
 // listedNames tells whether the names are those of a configuration in force.

@@ -58,6 +58,9 @@ func TestGenuine(t *testing.T) {
 			t.Errorf("b_1 from %q is taken for the member", host)
 		}
 	}
+	if cluster.Genuine(&s, append(good, cluster.Sender{Name: "b_1", Host: "b"})) {
+		t.Error("a member that counts twice is one")
+	}
 }
 
 // TestHaltedStandbyIsClosed: while the region is halted too, what is read-only acknowledges nothing, whoever promotes it; a master that has crashed and
