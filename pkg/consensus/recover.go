@@ -2,13 +2,13 @@ package consensus
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	bolt "go.etcd.io/bbolt"
 )
@@ -97,8 +97,15 @@ type Remains struct {
 // Examine reads a directory without changing it; nil: there is no store, or one that was never written to. An error after a second says that a
 // process has it.
 func Examine(dir string) (_ *Remains, err error) {
+	snapshots, err := snapshotsIn(dir)
+	if err != nil {
+		return nil, err
+	}
 	path := filepath.Join(dir, storeFile)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		if len(snapshots) > 0 {
+			return nil, fmt.Errorf("%w: %s is missing beside its snapshots", ErrHalf, storeFile)
+		}
 		return nil, nil
 	}
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second, ReadOnly: true})
@@ -107,43 +114,46 @@ func Examine(dir string) (_ *Remains, err error) {
 	}
 	st := &store{db: db}
 	defer func() { err = errors.Join(err, st.close()) }()
-	if err := db.View(st.read); errors.Is(err, errNotFound) {
+	err = db.View(st.read)
+	switch {
+	case errors.Is(err, errNotFound) && len(snapshots) == 0:
 		return nil, nil
-	} else if err != nil {
+	case errors.Is(err, errNotFound):
+		return nil, fmt.Errorf("%w: %s is empty beside its snapshots", ErrHalf, storeFile)
+	case err != nil:
 		return nil, err
 	}
-	out := &Remains{Resets: st.own.Resets}
+	if err := st.whole(snapshots); err != nil {
+		return nil, err
+	}
+	return st.remains(snapshots)
+}
+
+// remains are those of a store and the snapshots beside it. Of a log that begins before its snapshot, raft goes by what comes after: a follower that was
+// given a snapshot may keep entries from long before, with a gap between.
+func (s *store) remains(snapshots []*raft.SnapshotMeta) (*Remains, error) {
+	out := &Remains{Resets: s.own.Resets}
 	var configuration raft.Configuration
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, hclog.NewNullLogger())
+	if len(snapshots) > 0 {
+		out.Term, out.Index, configuration = snapshots[0].Term, snapshots[0].Index, snapshots[0].Configuration
+	}
+	first, err := s.FirstIndex()
 	if err != nil {
 		return nil, err
 	}
-	metas, err := snapshots.List()
-	if err != nil {
-		return nil, err
-	}
-	if len(metas) > 0 {
-		out.Term, out.Index, configuration = metas[0].Term, metas[0].Index, metas[0].Configuration
-	}
-	first, err := st.FirstIndex()
-	if err != nil {
-		return nil, err
-	}
-	for i := first; i > 0 && i <= st.index; i++ {
+	for i := max(first, out.Index+1); first > 0 && i <= s.index; i++ {
 		var entry raft.Log
-		if err := st.GetLog(i, &entry); err != nil {
-			return nil, err
+		if err := s.GetLog(i, &entry); err != nil {
+			return nil, fmt.Errorf("entry %d of the log: %w", i, err)
 		}
-		if entry.Index > out.Index {
-			out.Term, out.Index = entry.Term, entry.Index
-		}
+		out.Term, out.Index = entry.Term, entry.Index
 		if entry.Type == raft.LogConfiguration {
 			configuration = raft.DecodeConfiguration(entry.Data)
 		}
 	}
-	for _, s := range configuration.Servers {
-		if s.Suffrage == raft.Voter {
-			out.Voters = append(out.Voters, string(s.ID))
+	for _, server := range configuration.Servers {
+		if server.Suffrage == raft.Voter {
+			out.Voters = append(out.Voters, string(server.ID))
 		}
 	}
 	slices.Sort(out.Voters)
