@@ -83,9 +83,11 @@ func (r *Reset) survivor(no *refusals) *Survivor {
 			executor = s.Shelf.Executor
 		case s.Shelf.Secret():
 			no.add("", "run it again in a moment; or ssh "+s.Host+" supervisorctl stop pg_watcher, and run it again", "the watcher of %s runs, and does not tell what it has of the quorum: %s", s.Host, s.Shelf.Problem)
+		case s.Shelf.Broken():
+			no.add("", "see what is wrong; or give up what it knows: pgctl store aside --id broken-"+r.short()+", on "+s.Host, "what %s has of the quorum cannot be read: %s", s.Host, s.Shelf.Problem)
 		case s.Shelf.Store == nil:
 		case of != nil && apart(s.Shelf.Store, of.Shelf.Store):
-			no.add("", fmt.Sprintf("pgctl store aside --id other, on the one that is wrong, %s or %s, when its watcher is stopped", of.Host, s.Host),
+			no.add("", fmt.Sprintf("pgctl store aside --id wrong-%s, on the one that is wrong, %s or %s, when its watcher is stopped", r.short(), of.Host, s.Host),
 				"%s and %s are of two quorums that were made of one", of.Host, s.Host)
 		case of == nil || compareStores(s.Shelf.Store, of.Shelf.Store) > 0:
 			of = s
@@ -109,6 +111,9 @@ func (r *Reset) survivor(no *refusals) *Survivor {
 	}
 	return of
 }
+
+// short is what a name is made new with.
+func (r *Reset) short() string { return strings.TrimPrefix(r.ID, "reset-") }
 
 // lost are those that the operator has to give up: of the inventory, and of those that voted.
 func (r *Reset) lost(of *Survivor) []string {

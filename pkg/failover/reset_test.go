@@ -64,6 +64,9 @@ func TestResetQuorum(t *testing.T) {
 		{name: "one has only begun", change: func(r *failover.Reset) {
 			r.Seen[3].Shelf = &failover.Shelf{Running: true, Problem: "it has only begun"}
 		}, refused: "does not tell what it has"},
+		{name: "one cannot be read", change: func(r *failover.Reset) {
+			r.Seen[3].Shelf = &failover.Shelf{Problem: "a part of a store only"}
+		}, refused: "what arb2 has of the quorum cannot be read"},
 		{name: "nobody has anything", change: func(r *failover.Reset) { r.Seen[0].Shelf.Store, r.Seen[3].Shelf.Store = nil, nil }, refused: "no host that answers has anything"},
 		{name: "two quorums of one", change: func(r *failover.Reset) {
 			r.Seen[0].Shelf.Store.Resets, r.Seen[3].Shelf.Store.Resets = []string{"a"}, []string{"b"}

@@ -141,6 +141,8 @@ func (w *Watchers) reset(ctx context.Context, s plan.Step) error {
 			return fmt.Errorf("%s: %s", other.Host, other.Why)
 		case other.Shelf.Running:
 			return fmt.Errorf("the watcher of %s runs", other.Host)
+		case other.Shelf.Broken():
+			return fmt.Errorf("what %s has of the quorum cannot be read: %s", other.Host, other.Shelf.Problem)
 		case of == nil || of.Shelf == nil || of.Shelf.Store == nil:
 			return fmt.Errorf("%s has nothing of a quorum", s.Host)
 		case other.Shelf.Store != nil && compareStores(other.Shelf.Store, of.Shelf.Store) > 0:
