@@ -43,7 +43,22 @@ func Recover(dir, host, reset string, machine Machine, log *slog.Logger, now fun
 	if err := errors.Join(err, keep.stopped); err != nil {
 		return err
 	}
-	return st.begin(resets)
+	return errors.Join(st.raiseTerm(), st.begin(resets))
+}
+
+// termStep is how far the terms of a quorum that was made anew are above those of the one that it was made of. That one may go on, for as long as it hears
+// nothing of this: an entry is known by its index and its term, and no two of both are to be taken for one.
+const termStep = 1 << 32
+
+// keyTerm is raft's (raft.go, keyCurrentTerm).
+var keyTerm = []byte("CurrentTerm")
+
+func (s *store) raiseTerm() error {
+	term, err := s.GetUint64(keyTerm)
+	if err != nil && !errors.Is(err, errNotFound) {
+		return err
+	}
+	return s.SetUint64(keyTerm, term+termStep)
 }
 
 // recoveredIndex is where raft writes a configuration that was recovered (raft, RecoverCluster).

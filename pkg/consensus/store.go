@@ -52,6 +52,7 @@ type store struct {
 	mu    sync.Mutex // held over every write, and over a reading of what was written
 	own   own        // as it is on the disk
 	index uint64     // of the last entry
+	heard bool       // raft was given a connection in this process (adopt)
 }
 
 // openStore opens the store in a directory, which is made where it is missing. budget is the size in bytes beyond which
@@ -138,6 +139,11 @@ func (s *store) write(change func(tx *bolt.Tx) error) error {
 func (s *store) mark() mark {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.markLocked()
+}
+
+// markLocked is called with the lock held.
+func (s *store) markLocked() mark {
 	return mark{Store: s.own.Store, Since: s.own.Since, Writes: s.own.Writes, Runs: slices.Clone(s.own.Runs), Index: s.index, Resets: s.own.Resets}
 }
 
