@@ -43,20 +43,21 @@ func (m *mark) begins() bool { return m.Since == 0 && m.Writes == 0 }
 func (s *store) adopt(theirs *mark, forRaft bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	own := s.markLocked()
-	if err := descent(&own, theirs); err != nil {
+	mine := s.markLocked()
+	if err := descent(&mine, theirs); err != nil {
 		return err
 	}
-	if len(theirs.Resets) > len(own.Resets) {
+	if len(theirs.Resets) > len(mine.Resets) {
 		if s.heard {
 			return errLeftBehind
 		}
-		next := s.own
-		next.Resets = slices.Clone(theirs.Resets)
-		if err := s.db.Update(func(tx *bolt.Tx) error { return putOwn(tx, next) }); err != nil {
+		err := s.changeLocked(func(_ *bolt.Tx, next *own) error {
+			next.Resets = slices.Clone(theirs.Resets)
+			return nil
+		})
+		if err != nil {
 			return err
 		}
-		s.own = next
 	}
 	s.heard = s.heard || forRaft
 	return nil

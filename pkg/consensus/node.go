@@ -164,7 +164,11 @@ func (n *Node) start() error {
 // whole refuses to start on a part of a store.
 func (n *Node) whole(snapshots raft.SnapshotStore) error {
 	there, err := snapshots.List()
-	if err == nil {
+	switch {
+	case err != nil:
+	case n.store.own.Unfinished: // nobody else has the store yet
+		err = ErrUnfinished
+	default:
 		err = n.store.whole(there)
 	}
 	if err != nil {

@@ -96,6 +96,48 @@ func TestLeftBehindAndCutOff(t *testing.T) {
 	s.propose("three")
 }
 
+// TestRecoverBrokenOff: what was broken off is neither the old quorum nor the new one, and comes to its end when it is run again.
+func TestRecoverBrokenOff(t *testing.T) {
+	t.Parallel()
+	for _, when := range []string{"before", "after"} {
+		t.Run(when, func(t *testing.T) {
+			s := newSite(t, three)
+			s.startAll()
+			s.propose("one")
+			s.agree("one")
+			for _, h := range s.hosts {
+				s.stop(h.Name)
+			}
+			dir := s.data("db1")
+			anew := func() error { return Recover(dir, "db1", "r1", &journal{}, discard(), time.Now) }
+			if when == "after" {
+				if err := anew(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			st := must(openStore(dir, storeBudget))
+			if err := errors.Join(st.begin([]string{"r1"}), st.close()); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := Examine(dir); err != nil || len(got.Resets) != 0 {
+				t.Errorf("broken off: %+v, %v", got, err)
+			}
+			if _, err := s.tryStart("db1"); !errors.Is(err, ErrUnfinished) {
+				t.Errorf("started: %v", err)
+			}
+			if err := anew(); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := Examine(dir); err != nil || !slices.Equal(got.Resets, []string{"r1"}) || !slices.Equal(got.Voters, []string{"db1"}) {
+				t.Errorf("run again: %+v, %v", got, err)
+			}
+			s.start("db1")
+			s.propose("two")
+			s.agree("one", "two")
+		})
+	}
+}
+
 // TestTermsApart: what the two quorums write while neither hears of the other is not taken for one another's.
 func TestTermsApart(t *testing.T) {
 	t.Parallel()

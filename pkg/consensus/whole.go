@@ -27,6 +27,8 @@ func (s *store) whole(snapshots []*raft.SnapshotMeta) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
+	case s.own.Unfinished: // it has what it had, and a snapshot of the new quorum or not
+		return nil
 	case len(snapshots) > 0 && s.own.Writes == 0 && s.own.Since == 0:
 		return fmt.Errorf("%w: %s is new, and there are snapshots of another one beside it", ErrHalf, storeFile)
 	case len(snapshots) == 0 && (first > 1 || first == 0 && s.own.Since > 0):
