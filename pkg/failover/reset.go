@@ -65,7 +65,7 @@ func ResetQuorum(r Reset) (plan.Plan, error) {
 
 // survivor is the one that the quorum is made of.
 func (r *Reset) survivor(no *refusals) *Survivor {
-	if r.Begun != nil {
+	if r.Begun != nil && !r.stale(r.Begun.Facts[factReset]) {
 		r.ID = r.Begun.Facts[factReset]
 	}
 	var of *Survivor
@@ -110,6 +110,34 @@ func (r *Reset) survivor(no *refusals) *Survivor {
 			"%s answer, %d of the %d that vote: they are a majority, and need no other quorum", strings.Join(here, " and "), len(here), all)
 	}
 	return of
+}
+
+// stale tells of a reset that was begun whether there is nothing left to do of it: nobody who answers has an older store, and the quorum that came of it has
+// lost its majority since.
+func (r *Reset) stale(begun string) bool {
+	voters, here := map[string]bool{}, 0
+	var latest *Store
+	for _, s := range r.Seen {
+		switch {
+		case s.Shelf == nil || s.Shelf.Store == nil:
+		case !s.Shelf.has(begun):
+			return false
+		case latest == nil || compareStores(s.Shelf.Store, latest) > 0:
+			latest = s.Shelf.Store
+		}
+	}
+	if latest == nil {
+		return false
+	}
+	for _, host := range latest.Voters {
+		voters[host] = true
+	}
+	for _, s := range r.Seen {
+		if s.Shelf != nil && s.Shelf.has(begun) && voters[s.Host] {
+			here++
+		}
+	}
+	return 2*here <= len(voters)
 }
 
 // short is what a name is made new with.

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -162,6 +163,9 @@ func SetStoreAside(o Options, id string) error {
 		return err
 	}
 	defer lock.Close()
+	if remains, err := consensus.Examine(raftDir(o.StateDir)); err == nil && remains != nil && slices.Contains(remains.Resets, id) {
+		return fmt.Errorf("what %s has is of the quorum that was made anew as %s, not of the old one: it stays", raftDir(o.StateDir), id)
+	} // what cannot be read is set aside as well
 	return setStoreAside(o.StateDir, id)
 }
 

@@ -2,11 +2,14 @@ package watch
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	bolt "go.etcd.io/bbolt"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
 )
@@ -117,5 +120,44 @@ func TestLookStore(t *testing.T) {
 	s, err := LookStore(t.Context(), dir, filepath.Join(dir, "control"))
 	if err != nil || s.Running || s.Store != nil || s.Problem == "" || !slices.Equal(s.Aside, []string{"x1"}) {
 		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// TestSetStoreAsideOfTheNewQuorum: the workaround of a run that was broken off does not empty a vote of what came of it.
+func TestSetStoreAsideOfTheNewQuorum(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "raft"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bolt.Open(filepath.Join(dir, "raft/raft.db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		first := make([]byte, 22) // version, type, term, time, length of the extensions
+		first[0] = 1
+		for bucket, entry := range map[string][2][]byte{
+			"log": {{0, 0, 0, 0, 0, 0, 0, 1}, first},
+			"own": {[]byte("own"), []byte(`{"version":1,"store":"s","since":1,"writes":1,"resets":["r1"]}`)},
+		} {
+			b, err := tx.CreateBucket([]byte(bucket))
+			if err == nil {
+				err = b.Put(entry[0], entry[1])
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	o := Options{RunDir: t.TempDir(), StateDir: dir}
+	if err := SetStoreAside(o, "r1"); err == nil || !strings.Contains(err.Error(), "it stays") || !exists(filepath.Join(dir, "raft/raft.db")) {
+		t.Errorf("as the reset that it is of: %v", err)
+	}
+	if err := SetStoreAside(o, "broken-disk"); err != nil || exists(filepath.Join(dir, "raft/raft.db")) {
+		t.Errorf("under another name: %v", err)
 	}
 }
