@@ -153,11 +153,12 @@ func (w *Watchers) reset(ctx context.Context, s plan.Step) error {
 	return w.store(ctx, s.Host, args...)
 }
 
-// stillLost: who came back since may know more, and may be what the old quorum lacked.
+// stillLost: who came back since may know more, and may be what the old quorum lacked. One that has nothing of it, and does nothing, is as good as lost.
 func stillLost(lost []Survivor) error {
 	for _, s := range lost {
-		if !s.Lost {
-			return fmt.Errorf("%s answers by now: run it again, it goes by what that one knows too; or start the watchers, if the quorum has its majority with it", s.Host)
+		if !s.Lost && (s.Shelf == nil || s.Shelf.Running || s.Shelf.Store != nil || s.Shelf.Problem != "") {
+			return fmt.Errorf("%s answers by now: run it again, it goes by what that one knows too; or start the watchers, if the quorum has its majority with it. "+
+				"If the inventory does not have it any more: stop its watcher, and pgctl store aside --id retired, there", s.Host)
 		}
 	}
 	return nil

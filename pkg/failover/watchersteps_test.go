@@ -46,7 +46,8 @@ func TestQuorumReset(t *testing.T) {
 	}{
 		{"as planned", func(map[string]*Shelf) {}, ""},
 		{"a lost one came back", func(s map[string]*Shelf) { s["db2"] = &Shelf{Running: true, Store: old(95)} }, "db2 answers by now"},
-		{"it came back emptied", func(s map[string]*Shelf) { s["db2"] = &Shelf{} }, "db2 answers by now"},
+		{"it came back emptied", func(s map[string]*Shelf) { s["db2"] = &Shelf{} }, ""},
+		{"it came back emptied, and runs", func(s map[string]*Shelf) { s["db2"] = &Shelf{Running: true} }, "db2 answers by now"},
 		{"it answers something", func(s map[string]*Shelf) { s["db2"] = &Shelf{Problem: "garbled"} }, "db2 answers by now"},
 		{"one is gone", func(s map[string]*Shelf) { s["arb1"] = nil }, "arb1: no answer"},
 		{"a watcher runs", func(s map[string]*Shelf) { s["arb1"].Running = true }, "the watcher of arb1 runs"},
