@@ -48,7 +48,7 @@ func (a *acquaintance) introduce(conn net.Conn, peer, purpose string) error {
 		if err != nil {
 			return err
 		}
-		if err := a.judge(peer, before, theirs); err != nil {
+		if err := a.judge(peer, purpose, before, theirs); err != nil {
 			return errors.Join(err, refuse(conn, err))
 		}
 		if err := writeFrame(conn, a.self()); err != nil {
@@ -80,7 +80,7 @@ func (a *acquaintance) receive(conn net.Conn, peer string) (purpose string, err 
 		if err := a.heed(peer, theirs); err != nil {
 			return err
 		}
-		if err := a.judge(peer, before, theirs); err != nil {
+		if err := a.judge(peer, asked.For, before, theirs); err != nil {
 			return errors.Join(err, refuse(conn, err))
 		}
 		return writeFrame(conn, frame{})
@@ -109,23 +109,15 @@ func (a *acquaintance) self() frame {
 }
 
 // judge takes the word of a host, and keeps it before anything else is said.
-func (a *acquaintance) judge(peer string, before *sighting, theirs frame) error {
+func (a *acquaintance) judge(peer, purpose string, before *sighting, theirs frame) error {
 	if theirs.Mark == nil {
 		return fmt.Errorf("%s said nothing of its store", peer)
 	}
-	own := a.self().Mark
-	var seen *sighting
-	err := descent(own, theirs.Mark)
-	if err == nil {
-		seen, err = judge(before, *theirs.Mark, a.replica.since(peer))
-	}
-	if err == nil {
-		err = a.store.keepSighting(peer, seen)
-	}
+	err := a.accept(peer, purpose, before, theirs.Mark)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	k := a.of(peer)
-	if errors.Is(err, ErrWentBack) || errors.Is(err, ErrOtherStore) || errors.Is(err, ErrOtherQuorum) {
+	if errors.Is(err, ErrWentBack) || errors.Is(err, ErrOtherStore) || errors.Is(err, ErrOtherQuorum) || errors.Is(err, ErrSuperseded) {
 		k.refused = err.Error()
 	}
 	if errors.Is(err, errLeftBehind) {
@@ -139,6 +131,18 @@ func (a *acquaintance) judge(peer string, before *sighting, theirs frame) error 
 		k.fresh = theirs.Formation
 	}
 	return nil
+}
+
+// accept keeps what a host's mark says, or says why it is not accepted. Its quorum comes first: marks of two quorums do not compare.
+func (a *acquaintance) accept(peer, purpose string, before *sighting, theirs *mark) error {
+	if err := a.store.adopt(theirs, purpose == forRaft); err != nil {
+		return err
+	}
+	seen, err := judge(before, *theirs, a.replica.since(peer))
+	if err != nil {
+		return err
+	}
+	return a.store.keepSighting(peer, seen)
 }
 
 // heed takes the other's verdict on this host.

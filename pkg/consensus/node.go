@@ -124,6 +124,9 @@ func (n *Node) start() error {
 	if err != nil {
 		return err
 	}
+	if err := n.whole(snapshots); err != nil {
+		return err
+	}
 	var logs raft.LogStore = n.store
 	if o.wrap != nil {
 		logs = o.wrap(logs)
@@ -154,6 +157,22 @@ func (n *Node) start() error {
 	n.wait.Go(n.watch)
 	if o.transport == nil {
 		n.wait.Go(func() { n.every(n.times.of(roundEvery)) })
+	}
+	return nil
+}
+
+// whole refuses to start on a part of a store.
+func (n *Node) whole(snapshots raft.SnapshotStore) error {
+	there, err := snapshots.List()
+	switch {
+	case err != nil:
+	case n.store.own.Unfinished: // nobody else has the store yet
+		err = ErrUnfinished
+	default:
+		err = n.store.whole(there)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", n.options.Dir, err)
 	}
 	return nil
 }

@@ -279,3 +279,34 @@ func TestSnapshots(t *testing.T) {
 		t.Errorf("after a restart it has %d commands in its snapshot", got)
 	}
 }
+
+// TestSpreadWhileHandingOver: the target is to catch up, so no entry is added for what was just committed.
+func TestSpreadWhileHandingOver(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, three)
+	s.startAll()
+	leader := s.propose("one")
+	s.agree("one")
+	last := func() (index uint64) {
+		for before := uint64(0); ; before = index { // what was spread before comes to its end
+			index = leader.raft.LastIndex()
+			if index == before {
+				return index
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+	}
+	before := last()
+	leader.handover.set(true)
+	leader.spread()
+	time.Sleep(200 * time.Millisecond)
+	if got := last(); got != before {
+		t.Errorf("handing over, it went from entry %d to %d", before, got)
+	}
+	leader.handover.set(false)
+	leader.spread()
+	time.Sleep(200 * time.Millisecond)
+	if got := last(); got != before+1 && leader.Leads() {
+		t.Errorf("it went from entry %d to %d", before, got)
+	}
+}

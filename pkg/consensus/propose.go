@@ -48,8 +48,11 @@ func (n *Node) Propose(ctx context.Context, command []byte) (result any, index u
 }
 
 // spread has the others hear at once of what was just committed: raft says how far that is only with the next entry, or after commitTimeout
-// (replication.go, replicate). What comes of the entry is of no interest.
+// (replication.go, replicate). What comes of the entry is of no interest. While the lead is handed over there is none: the target could not catch up with it.
 func (n *Node) spread() {
+	if n.handover.inProgress() {
+		return
+	}
 	go n.raft.Barrier(n.times.of(heartbeat))
 }
 

@@ -2,13 +2,13 @@ package consensus
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	bolt "go.etcd.io/bbolt"
 )
@@ -24,8 +24,12 @@ func Recover(dir, host, reset string, machine Machine, log *slog.Logger, now fun
 		return err
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
-	if slices.Contains(st.own.Resets, reset) {
+	if slices.Contains(st.own.done(), reset) {
 		return nil
+	}
+	resets := append(slices.Clone(st.own.done()), reset)
+	if err := st.begin(resets); err != nil {
+		return err
 	}
 	bridged := bridge(log, now)
 	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, bridged)
@@ -33,7 +37,6 @@ func Recover(dir, host, reset string, machine Machine, log *slog.Logger, now fun
 		return err
 	}
 	configuration := raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(host), Address: raft.ServerAddress(host), Suffrage: raft.Voter}}}
-	resets := append(slices.Clone(st.own.Resets), reset)
 	_, transport := raft.NewInmemTransport(raft.ServerAddress(host))
 	keep := &recovering{
 		replica: &replica{machine: machine, fail: func(error) {}},
@@ -43,7 +46,28 @@ func Recover(dir, host, reset string, machine Machine, log *slog.Logger, now fun
 	if err := errors.Join(err, keep.stopped); err != nil {
 		return err
 	}
-	return st.begin(resets)
+	if err := st.raiseTerm(); err != nil {
+		return err
+	}
+	return st.finish()
+}
+
+// ErrUnfinished is returned when Recover was broken off in a directory: it is to be run again.
+var ErrUnfinished = errors.New("a quorum was being made anew out of this store when that was broken off: the reset is to be run again")
+
+// termStep is how far the terms of a quorum that was made anew are above those of the one that it was made of. That one may go on, for as long as it hears
+// nothing of this: an entry is known by its index and its term, and no two of both are to be taken for one.
+const termStep = 1 << 32
+
+// keyTerm is raft's (raft.go, keyCurrentTerm).
+var keyTerm = []byte("CurrentTerm")
+
+func (s *store) raiseTerm() error {
+	term, err := s.GetUint64(keyTerm)
+	if err != nil && !errors.Is(err, errNotFound) {
+		return err
+	}
+	return s.SetUint64(keyTerm, term+termStep)
 }
 
 // recoveredIndex is where raft writes a configuration that was recovered (raft, RecoverCluster).
@@ -64,25 +88,25 @@ func (r *recovering) Snapshot() (raft.FSMSnapshot, error) {
 	return r.replica.Snapshot()
 }
 
-// begin makes the store one of a quorum that was made anew. What was seen of others is forgotten: their stores are not of it, and are known by that.
+// begin makes the store one of a quorum that is being made anew. What was seen of others is forgotten: their stores are not of it, and are known by that.
+// It comes first, and nobody opens the store until finish: broken off anywhere, it is not a quorum of one by its members and the old one by its word.
 func (s *store) begin(resets []string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	next := s.own
-	next.Resets, next.Since = resets, max(next.Since, recoveredIndex)
-	err := s.db.Update(func(tx *bolt.Tx) error {
+	return s.change(func(tx *bolt.Tx, next *own) error {
+		next.Resets, next.Unfinished, next.Since = resets, true, max(next.Since, recoveredIndex)
 		if err := tx.DeleteBucket(bucketSeen); err != nil {
 			return err
 		}
-		if _, err := tx.CreateBucket(bucketSeen); err != nil {
-			return err
-		}
-		return putOwn(tx, next)
+		_, err := tx.CreateBucket(bucketSeen)
+		return err
 	})
-	if err == nil {
-		s.own = next
-	}
-	return err
+}
+
+// finish is the end of what begin began.
+func (s *store) finish() error {
+	return s.change(func(_ *bolt.Tx, next *own) error {
+		next.Unfinished = false
+		return nil
+	})
 }
 
 // Remains is what a directory holds whose host is stopped. Of two survivors the one with the later term, or else the higher index, has every entry that
@@ -97,8 +121,15 @@ type Remains struct {
 // Examine reads a directory without changing it; nil: there is no store, or one that was never written to. An error after a second says that a
 // process has it.
 func Examine(dir string) (_ *Remains, err error) {
+	snapshots, err := snapshotsIn(dir)
+	if err != nil {
+		return nil, err
+	}
 	path := filepath.Join(dir, storeFile)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		if len(snapshots) > 0 {
+			return nil, fmt.Errorf("%w: %s is missing beside its snapshots", ErrHalf, storeFile)
+		}
 		return nil, nil
 	}
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second, ReadOnly: true})
@@ -107,43 +138,46 @@ func Examine(dir string) (_ *Remains, err error) {
 	}
 	st := &store{db: db}
 	defer func() { err = errors.Join(err, st.close()) }()
-	if err := db.View(st.read); errors.Is(err, errNotFound) {
+	err = db.View(st.read)
+	switch {
+	case errors.Is(err, errNotFound) && len(snapshots) == 0:
 		return nil, nil
-	} else if err != nil {
+	case errors.Is(err, errNotFound):
+		return nil, fmt.Errorf("%w: %s is empty beside its snapshots", ErrHalf, storeFile)
+	case err != nil:
 		return nil, err
 	}
-	out := &Remains{Resets: st.own.Resets}
+	if err := st.whole(snapshots); err != nil {
+		return nil, err
+	}
+	return st.remains(snapshots)
+}
+
+// remains are those of a store and the snapshots beside it. Of a log that begins before its snapshot, raft goes by what comes after: a follower that was
+// given a snapshot may keep entries from long before, with a gap between.
+func (s *store) remains(snapshots []*raft.SnapshotMeta) (*Remains, error) {
+	out := &Remains{Resets: s.own.done()}
 	var configuration raft.Configuration
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, hclog.NewNullLogger())
+	if len(snapshots) > 0 {
+		out.Term, out.Index, configuration = snapshots[0].Term, snapshots[0].Index, snapshots[0].Configuration
+	}
+	first, err := s.FirstIndex()
 	if err != nil {
 		return nil, err
 	}
-	metas, err := snapshots.List()
-	if err != nil {
-		return nil, err
-	}
-	if len(metas) > 0 {
-		out.Term, out.Index, configuration = metas[0].Term, metas[0].Index, metas[0].Configuration
-	}
-	first, err := st.FirstIndex()
-	if err != nil {
-		return nil, err
-	}
-	for i := first; i > 0 && i <= st.index; i++ {
+	for i := max(first, out.Index+1); first > 0 && i <= s.index; i++ {
 		var entry raft.Log
-		if err := st.GetLog(i, &entry); err != nil {
-			return nil, err
+		if err := s.GetLog(i, &entry); err != nil {
+			return nil, fmt.Errorf("entry %d of the log: %w", i, err)
 		}
-		if entry.Index > out.Index {
-			out.Term, out.Index = entry.Term, entry.Index
-		}
+		out.Term, out.Index = entry.Term, entry.Index
 		if entry.Type == raft.LogConfiguration {
 			configuration = raft.DecodeConfiguration(entry.Data)
 		}
 	}
-	for _, s := range configuration.Servers {
-		if s.Suffrage == raft.Voter {
-			out.Voters = append(out.Voters, string(s.ID))
+	for _, server := range configuration.Servers {
+		if server.Suffrage == raft.Voter {
+			out.Voters = append(out.Voters, string(server.ID))
 		}
 	}
 	slices.Sort(out.Voters)

@@ -41,6 +41,16 @@ type own struct {
 	Runs    []run  `json:"runs"`
 	// Resets are the times that the quorum was made anew out of one survivor (Recover), by their names, oldest first.
 	Resets []string `json:"resets,omitempty"`
+	// Unfinished says that the last one of them is not done.
+	Unfinished bool `json:"unfinished,omitempty"`
+}
+
+// done are the resets that came to their end.
+func (o *own) done() []string {
+	if o.Unfinished {
+		return o.Resets[:len(o.Resets)-1]
+	}
+	return o.Resets
 }
 
 // store is raft's log and its stable store in one bbolt file. A write that has returned is on the disk: bbolt syncs at each
@@ -52,6 +62,7 @@ type store struct {
 	mu    sync.Mutex // held over every write, and over a reading of what was written
 	own   own        // as it is on the disk
 	index uint64     // of the last entry
+	heard bool       // raft was given a connection in this process (adopt)
 }
 
 // openStore opens the store in a directory, which is made where it is missing. budget is the size in bytes beyond which
@@ -138,6 +149,11 @@ func (s *store) write(change func(tx *bolt.Tx) error) error {
 func (s *store) mark() mark {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.markLocked()
+}
+
+// markLocked is called with the lock held.
+func (s *store) markLocked() mark {
 	return mark{Store: s.own.Store, Since: s.own.Since, Writes: s.own.Writes, Runs: slices.Clone(s.own.Runs), Index: s.index, Resets: s.own.Resets}
 }
 
@@ -149,12 +165,31 @@ func (s *store) keepMembership(index uint64, resets []string) error {
 	if index <= s.own.Since && len(resets) <= len(s.own.Resets) {
 		return nil
 	}
+	return s.changeLocked(func(_ *bolt.Tx, next *own) error {
+		next.Since = max(next.Since, index)
+		if len(resets) > len(next.Resets) {
+			next.Resets = resets
+		}
+		return nil
+	})
+}
+
+// change changes what the store says of itself, with what goes with it, at once. It is no write of raft.
+func (s *store) change(change func(tx *bolt.Tx, next *own) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changeLocked(change)
+}
+
+// changeLocked is called with the lock held.
+func (s *store) changeLocked(change func(tx *bolt.Tx, next *own) error) error {
 	next := s.own
-	next.Since = max(next.Since, index)
-	if len(resets) > len(next.Resets) {
-		next.Resets = resets
-	}
-	err := s.db.Update(func(tx *bolt.Tx) error { return putOwn(tx, next) })
+	err := s.db.Update(func(tx *bolt.Tx) error {
+		if err := change(tx, &next); err != nil {
+			return err
+		}
+		return putOwn(tx, next)
+	})
 	if err == nil {
 		s.own = next
 	}

@@ -65,7 +65,7 @@ func ResetQuorum(r Reset) (plan.Plan, error) {
 
 // survivor is the one that the quorum is made of.
 func (r *Reset) survivor(no *refusals) *Survivor {
-	if r.Begun != nil {
+	if r.Begun != nil && !r.stale(r.Begun.Facts[factReset]) {
 		r.ID = r.Begun.Facts[factReset]
 	}
 	var of *Survivor
@@ -83,9 +83,11 @@ func (r *Reset) survivor(no *refusals) *Survivor {
 			executor = s.Shelf.Executor
 		case s.Shelf.Secret():
 			no.add("", "run it again in a moment; or ssh "+s.Host+" supervisorctl stop pg_watcher, and run it again", "the watcher of %s runs, and does not tell what it has of the quorum: %s", s.Host, s.Shelf.Problem)
+		case s.Shelf.Broken():
+			no.add("", "see what is wrong; or give up what it knows: pgctl store aside --id broken-"+r.short()+", on "+s.Host, "what %s has of the quorum cannot be read: %s", s.Host, s.Shelf.Problem)
 		case s.Shelf.Store == nil:
 		case of != nil && apart(s.Shelf.Store, of.Shelf.Store):
-			no.add("", fmt.Sprintf("pgctl store aside --id other, on the one that is wrong, %s or %s, when its watcher is stopped", of.Host, s.Host),
+			no.add("", fmt.Sprintf("pgctl store aside --id wrong-%s, on the one that is wrong, %s or %s, when its watcher is stopped", r.short(), of.Host, s.Host),
 				"%s and %s are of two quorums that were made of one", of.Host, s.Host)
 		case of == nil || compareStores(s.Shelf.Store, of.Shelf.Store) > 0:
 			of = s
@@ -109,6 +111,37 @@ func (r *Reset) survivor(no *refusals) *Survivor {
 	}
 	return of
 }
+
+// stale tells of a reset that was begun whether there is nothing left to do of it: nobody who answers has an older store, and the quorum that came of it has
+// lost its majority since.
+func (r *Reset) stale(begun string) bool {
+	voters, here := map[string]bool{}, 0
+	var latest *Store
+	for _, s := range r.Seen {
+		switch {
+		case s.Shelf == nil || s.Shelf.Store == nil:
+		case !s.Shelf.has(begun):
+			return false
+		case latest == nil || compareStores(s.Shelf.Store, latest) > 0:
+			latest = s.Shelf.Store
+		}
+	}
+	if latest == nil {
+		return false
+	}
+	for _, host := range latest.Voters {
+		voters[host] = true
+	}
+	for _, s := range r.Seen {
+		if s.Shelf != nil && s.Shelf.has(begun) && voters[s.Host] {
+			here++
+		}
+	}
+	return 2*here <= len(voters)
+}
+
+// short is what a name is made new with.
+func (r *Reset) short() string { return strings.TrimPrefix(r.ID, "reset-") }
 
 // lost are those that the operator has to give up: of the inventory, and of those that voted.
 func (r *Reset) lost(of *Survivor) []string {

@@ -44,6 +44,7 @@ func TestResetQuorum(t *testing.T) {
 		name    string
 		change  func(r *failover.Reset)
 		plan    string
+		id      string // of the reset; "" any
 		refused string // a part of the refusal
 	}{
 		{name: "the master knows the most", plan: ofDB1},
@@ -64,6 +65,9 @@ func TestResetQuorum(t *testing.T) {
 		{name: "one has only begun", change: func(r *failover.Reset) {
 			r.Seen[3].Shelf = &failover.Shelf{Running: true, Problem: "it has only begun"}
 		}, refused: "does not tell what it has"},
+		{name: "one cannot be read", change: func(r *failover.Reset) {
+			r.Seen[3].Shelf = &failover.Shelf{Problem: "a part of a store only"}
+		}, refused: "what arb2 has of the quorum cannot be read"},
 		{name: "nobody has anything", change: func(r *failover.Reset) { r.Seen[0].Shelf.Store, r.Seen[3].Shelf.Store = nil, nil }, refused: "no host that answers has anything"},
 		{name: "two quorums of one", change: func(r *failover.Reset) {
 			r.Seen[0].Shelf.Store.Resets, r.Seen[3].Shelf.Store.Resets = []string{"a"}, []string{"b"}
@@ -81,6 +85,18 @@ func TestResetQuorum(t *testing.T) {
 			r.Seen[0].Shelf.Store = &failover.Store{Term: 4, Index: 90, Voters: []string{"db1"}, Resets: []string{"reset-y"}}
 			r.Seen[0].Shelf.Executor = "db1"
 		}, plan: ofDB1},
+		{name: "run again, and a lost one came back with what it had", change: func(r *failover.Reset) {
+			r.Begun = &plan.Plan{Facts: map[string]string{"reset": "reset-y"}}
+			r.Seen[0].Shelf.Store = &failover.Store{Term: 4, Index: 90, Voters: []string{"db1"}, Resets: []string{"reset-y"}}
+			r.Seen[1] = failover.Survivor{Host: "db2", Shelf: &failover.Shelf{Store: r.Seen[3].Shelf.Store}}
+		}, plan: "db1/watcher.stop db2/watcher.stop arb2/watcher.stop db1/quorum.reset db2/quorum.aside arb2/quorum.aside db1/watcher.start db2/watcher.start arb2/watcher.start"},
+		{name: "one that was begun long ago, whose quorum lost its majority too", change: func(r *failover.Reset) {
+			r.Begun = &plan.Plan{Facts: map[string]string{"reset": "reset-y"}}
+			for _, i := range []int{0, 3} {
+				r.Seen[i].Shelf.Store.Resets = []string{"reset-y"}
+			}
+			r.Seen[3].Shelf.Store.Voters, r.Seen[0].Shelf.Store.Voters = []string{"arb1", "db1", "db2"}, []string{"arb1", "db1", "db2"}
+		}, plan: ofDB1, id: "reset-x"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := left()
@@ -92,6 +108,8 @@ func TestResetQuorum(t *testing.T) {
 			switch {
 			case tt.refused == "" && (err != nil || steps(p) != tt.plan):
 				t.Errorf("got %s, %v", steps(p), err)
+			case tt.id != "" && p.Facts["reset"] != tt.id:
+				t.Errorf("it is %s", p.Facts["reset"])
 			case tt.refused != "" && !errors.As(err, &refusal):
 				t.Errorf("got %s, %v", steps(p), err)
 			case tt.refused != "":

@@ -19,7 +19,7 @@ type Store struct {
 type Shelf struct {
 	Running  bool          `json:"running"`  // a watcher runs
 	Executor string        `json:"executor"` // whom it takes for the executor; "" nobody
-	Problem  string        `json:"problem"`  // why it takes no part in a quorum; "" it does, or does not run
+	Problem  string        `json:"problem"`  // why it takes no part in a quorum, or why what is there cannot be read; "" neither
 	Store    *Store        `json:"store"`    // null: there is none, or nothing was ever written to it
 	State    cluster.State `json:"state"`    // the latest that is known there
 	Aside    []string      `json:"aside"`    // what was set aside, by name
@@ -32,6 +32,9 @@ func (s *Shelf) has(reset string) bool {
 
 // Secret tells whether there may be a store that its watcher, which has it open, does not tell of: it has only begun, or hangs.
 func (s *Shelf) Secret() bool { return s.Running && s.Store == nil && s.Problem != "" }
+
+// Broken tells whether no watcher runs, and what there is cannot be read.
+func (s *Shelf) Broken() bool { return !s.Running && s.Problem != "" }
 
 // compareStores orders by what is known: of two the later one has all that the earlier one knows to be agreed. Entries of a later term were written by a
 // leader that had everything that was agreed before (raft, Leader Completeness); within a term there was one leader, whose log only grew.

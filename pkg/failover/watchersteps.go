@@ -39,12 +39,17 @@ func (w *Watchers) Look(ctx context.Context, hosts []string) []Survivor {
 			s.Shelf = shelf
 		case errors.As(err, &exit):
 			s.Why = strings.TrimSpace(string(exit.Stderr))
+		case errors.Is(err, errGarbled):
+			s.Why = err.Error()
 		default:
 			s.Lost, s.Why = true, err.Error()
 		}
 		return s
 	})
 }
+
+// errGarbled is returned for a host that answers, with something else than a Shelf.
+var errGarbled = errors.New("what it says of its part in the quorum cannot be read")
 
 func (w *Watchers) look(ctx context.Context, host string) (*Shelf, error) {
 	out, err := w.Hosts(host).Run(ctx, remote.Command{Args: []string{w.Binary, "store", "look"}})
@@ -53,7 +58,7 @@ func (w *Watchers) look(ctx context.Context, host string) (*Shelf, error) {
 	}
 	var s Shelf
 	if err := json.Unmarshal(out.Stdout, &s); err != nil {
-		return nil, fmt.Errorf("%s: what it has of the quorum cannot be read: %w", host, err)
+		return nil, fmt.Errorf("%s: %w: %w", host, errGarbled, err)
 	}
 	return &s, nil
 }
@@ -66,9 +71,7 @@ func (w *Watchers) Handlers() map[string]plan.Handler {
 		verbReset: handler{w.seen(func(s plan.Step, shelf *Shelf) error {
 			return unless(shelf.has(s.Args["reset"]), "its quorum is the old one")
 		}), w.reset},
-		verbAside: handler{w.seen(func(s plan.Step, shelf *Shelf) error {
-			return unless(slices.Contains(shelf.Aside, s.Args["reset"]), "what it has of the old quorum is in its place")
-		}), w.aside},
+		verbAside: handler{w.seen(isAside), w.aside},
 	}
 }
 
@@ -95,10 +98,17 @@ func unless(is bool, missing string) error {
 	return errors.New(missing)
 }
 
-// isOut: its watcher does not run, or runs in the new quorum already.
+// isOut: its watcher does not run, or runs in the new quorum already, or is about to.
 func isOut(s plan.Step, shelf *Shelf) error {
 	reset := s.Args["reset"]
-	return unless(!shelf.Running || reset != "" && (shelf.has(reset) || slices.Contains(shelf.Aside, reset)), "its watcher runs")
+	begins := reset != "" && slices.Contains(shelf.Aside, reset) && shelf.Store == nil && !shelf.Secret()
+	return unless(!shelf.Running || begins || reset != "" && shelf.has(reset), "its watcher runs")
+}
+
+// isAside: it has nothing of the old quorum in its place. A lost host that came back set that aside itself, under another name, and was taken in.
+func isAside(s plan.Step, shelf *Shelf) error {
+	nothing := shelf.Store == nil && shelf.Problem == ""
+	return unless(nothing || shelf.has(s.Args["reset"]), "what it has of the old quorum is in its place")
 }
 
 // isIn: its watcher takes part in the new quorum.
@@ -128,30 +138,50 @@ echo "$said" >&2; exit 1`, verb))
 
 // reset makes the quorum, if no watcher runs and no other host knows more: what was seen of those that ran may have changed until they were stopped.
 func (w *Watchers) reset(ctx context.Context, s plan.Step) error {
-	var of *Survivor
-	all := w.Look(ctx, strings.Fields(s.Args["hosts"]))
-	for i := range all {
-		if all[i].Host == s.Host {
-			of = &all[i]
+	hosts, lost := strings.Fields(s.Args["hosts"]), strings.Fields(s.Args["lost"])
+	all := w.Look(ctx, slices.Concat(hosts, lost))
+	if err := stillLost(all[len(hosts):]); err != nil {
+		return err
+	}
+	if err := knowsTheMost(s.Host, all[:len(hosts)]); err != nil {
+		return err
+	}
+	args := []string{"reset", "--id", s.Args["reset"], "--host", s.Host, "--by", s.Args["by"]}
+	for _, host := range lost {
+		args = append(args, "--lost", host)
+	}
+	return w.store(ctx, s.Host, args...)
+}
+
+// stillLost: who came back since may know more, and may be what the old quorum lacked. One that has nothing of it, and does nothing, is as good as lost.
+func stillLost(lost []Survivor) error {
+	for _, s := range lost {
+		if !s.Lost && (s.Shelf == nil || s.Shelf.Running || s.Shelf.Store != nil || s.Shelf.Problem != "") {
+			return fmt.Errorf("%s answers by now: run it again, it goes by what that one knows too; or start the watchers, if the quorum has its majority with it. "+
+				"If the inventory does not have it any more: stop its watcher, and pgctl store aside --id retired, there", s.Host)
 		}
 	}
+	return nil
+}
+
+// knowsTheMost tells whether the quorum may be made of this one.
+func knowsTheMost(host string, all []Survivor) error {
+	i := slices.IndexFunc(all, func(s Survivor) bool { return s.Host == host })
 	for _, other := range all {
 		switch {
 		case other.Shelf == nil:
 			return fmt.Errorf("%s: %s", other.Host, other.Why)
 		case other.Shelf.Running:
 			return fmt.Errorf("the watcher of %s runs", other.Host)
-		case of == nil || of.Shelf == nil || of.Shelf.Store == nil:
-			return fmt.Errorf("%s has nothing of a quorum", s.Host)
-		case other.Shelf.Store != nil && compareStores(other.Shelf.Store, of.Shelf.Store) > 0:
-			return fmt.Errorf("%s knows more than %s: run it again, it makes the quorum of that one", other.Host, s.Host)
+		case other.Shelf.Broken():
+			return fmt.Errorf("what %s has of the quorum cannot be read: %s", other.Host, other.Shelf.Problem)
+		case i < 0 || all[i].Shelf == nil || all[i].Shelf.Store == nil:
+			return fmt.Errorf("%s has nothing of a quorum", host)
+		case other.Shelf.Store != nil && compareStores(other.Shelf.Store, all[i].Shelf.Store) > 0:
+			return fmt.Errorf("%s knows more than %s: run it again, it makes the quorum of that one", other.Host, host)
 		}
 	}
-	args := []string{"reset", "--id", s.Args["reset"], "--host", s.Host, "--by", s.Args["by"]}
-	for lost := range strings.FieldsSeq(s.Args["lost"]) {
-		args = append(args, "--lost", lost)
-	}
-	return w.store(ctx, s.Host, args...)
+	return nil
 }
 
 func (w *Watchers) aside(ctx context.Context, s plan.Step) error {

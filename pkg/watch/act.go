@@ -59,16 +59,19 @@ type work struct {
 	actions []cluster.Action
 	end     context.CancelFunc
 	before  *work         // broken off for this one; nil nothing was
-	waits   atomic.Bool   // its own actions are done, what it has broken off is still at work
+	waits   atomic.Bool   // it does nothing but wait for what it has broken off, which is still at work
 	ended   chan struct{} // closed when it has ended, and what it has broken off too
 }
 
 // followsOn returns when what was broken off for this one has ended.
 func (now *work) followsOn() {
-	if now.before != nil {
-		<-now.before.ended
-		now.before = nil
+	if now.before == nil {
+		return
 	}
+	now.waits.Store(true)
+	<-now.before.ended
+	now.before = nil
+	now.waits.Store(false)
 }
 
 // result is what became of an action.
@@ -113,18 +116,15 @@ func instead(a cluster.Action, running *work) bool {
 func (w *watcher) perform(ctx context.Context, l lane, now *work) {
 	defer close(now.ended)
 	defer now.end()
-	if !urgent[now.actions[0].Do] {
-		now.followsOn()
-	}
 	for i, a := range now.actions {
+		if !urgent[a.Do] {
+			now.followsOn()
+		}
 		began := sinceBoot()
-		limited, cancel := context.WithTimeout(ctx, actLimit(a.Do))
-		err := w.do(limited, a)
-		cancel()
+		err := w.limited(ctx, a)
 		last := i == len(now.actions)-1 || err != nil
 		took := sinceBoot() - began
 		if last {
-			now.waits.Store(true)
 			now.followsOn()
 		}
 		w.post(func() { w.finished(result{lane: l, work: now, action: a, took: took, err: err, last: last}) })
@@ -132,6 +132,16 @@ func (w *watcher) perform(ctx context.Context, l lane, now *work) {
 			return
 		}
 	}
+}
+
+// limited does one action in its time, unless it was broken off before.
+func (w *watcher) limited(ctx context.Context, a cluster.Action) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(ctx, actLimit(a.Do))
+	defer cancel()
+	return w.do(ctx, a)
 }
 
 // finished notes a result, and has the server looked at again.

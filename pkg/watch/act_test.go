@@ -25,22 +25,26 @@ func TestBrokenOff(t *testing.T) {
 			done = append(done, a.Do)
 			return ctx.Err()
 		}
-		expect := func(act cluster.Do, want ...cluster.Do) {
+		expectOf := func(acts []cluster.Action, want ...cluster.Do) {
 			t.Helper()
-			if act != "" {
-				w.begin(ctx, []cluster.Action{{Do: act}})
+			if acts != nil {
+				w.begin(ctx, acts)
 			}
 			for synctest.Wait(); len(w.events) > 0; synctest.Wait() {
 				(<-w.events)()
 			}
 			if len(done) != len(want) {
-				t.Fatalf("after %q: %v were done, expected %v", act, done, want)
+				t.Fatalf("after %v: %v were done, expected %v", acts, done, want)
 			}
 			for i := range want {
 				if done[i] != want[i] {
-					t.Fatalf("after %q: %v were done, expected %v", act, done, want)
+					t.Fatalf("after %v: %v were done, expected %v", acts, done, want)
 				}
 			}
+		}
+		expect := func(act cluster.Do, want ...cluster.Do) {
+			t.Helper()
+			expectOf([]cluster.Action{{Do: act}}, want...)
 		}
 		expect(cluster.DoRenew)
 		expect(cluster.DoStop, cluster.DoStop)
@@ -48,7 +52,18 @@ func TestBrokenOff(t *testing.T) {
 		expect(cluster.DoKill, cluster.DoStop, cluster.DoKill)
 		expect(cluster.DoFollow, cluster.DoStop, cluster.DoKill)
 		close(hung)
-		expect("", cluster.DoStop, cluster.DoKill, cluster.DoRenew)
+		expectOf(nil, cluster.DoStop, cluster.DoKill, cluster.DoRenew)
 		expect(cluster.DoStartReadOnly, cluster.DoStop, cluster.DoKill, cluster.DoRenew, cluster.DoStartReadOnly)
+		hung, done = make(chan struct{}), nil
+		expect(cluster.DoRenew)
+		expectOf([]cluster.Action{{Do: cluster.DoStop}, {Do: cluster.DoStartReadOnly}}, cluster.DoStop)
+		expect(cluster.DoKill, cluster.DoStop, cluster.DoKill)
+		close(hung)
+		expectOf(nil, cluster.DoStop, cluster.DoKill, cluster.DoRenew) // what was to come after the stop was broken off too
+		hung = make(chan struct{})
+		expect(cluster.DoRenew, cluster.DoStop, cluster.DoKill, cluster.DoRenew)
+		expectOf([]cluster.Action{{Do: cluster.DoStop}, {Do: cluster.DoStartReadOnly}}, cluster.DoStop, cluster.DoKill, cluster.DoRenew, cluster.DoStop)
+		close(hung)
+		expectOf(nil, cluster.DoStop, cluster.DoKill, cluster.DoRenew, cluster.DoStop, cluster.DoRenew, cluster.DoStartReadOnly)
 	})
 }

@@ -96,7 +96,12 @@ func (w *watcher) openQuorum(hosts []consensus.Host, section *nodes.Watcher, rol
 		q.broken.Store(&err)
 		return q, nil
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, consensus.ErrHalf):
+		return nil, fmt.Errorf("%w; with the watcher stopped, pgctl store aside --id NAME: this host begins anew", err)
+	case errors.Is(err, consensus.ErrUnfinished):
+		return nil, fmt.Errorf("%w: pgctl deploy --reset-quorum", err)
+	case err != nil:
 		return nil, err
 	}
 	q.node = node

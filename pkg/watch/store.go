@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,18 +38,25 @@ func (q *quorum) storeNow() *failover.Store {
 // raftDir is where a host keeps its part of the quorum.
 func raftDir(stateDir string) string { return filepath.Join(stateDir, "raft") }
 
-// aside begins the name of what was set aside.
-const aside = "raft."
+// aside begins the name of what was set aside, and partial ends that of a copy that is not whole. A store is two things: its file, and its snapshots.
+const (
+	aside        = "raft."
+	partial      = ".partial"
+	storeFile    = "raft.db"
+	snapshotsDir = "snapshots"
+)
 
 // LookStore looks at what this host has of the quorum, whether its watcher runs or not.
 func LookStore(ctx context.Context, stateDir, controlPath string) (failover.Shelf, error) {
 	s := failover.Shelf{Aside: []string{}}
-	found, err := filepath.Glob(raftDir(stateDir) + ".*")
+	found, err := filepath.Glob(filepath.Join(raftDir(stateDir)+".*", storeFile))
 	if err != nil {
 		return s, err
 	}
 	for _, path := range found {
-		s.Aside = append(s.Aside, strings.TrimPrefix(filepath.Base(path), aside))
+		if name := strings.TrimPrefix(filepath.Base(filepath.Dir(path)), aside); !strings.HasSuffix(name, partial) {
+			s.Aside = append(s.Aside, name)
+		}
 	}
 	text, err := Ask(ctx, controlPath, AskState, strings.NewReader("null"))
 	if err == nil {
@@ -70,8 +78,8 @@ func LookStore(ctx context.Context, stateDir, controlPath string) (failover.Shel
 		return s, ctx.Err()
 	}
 	remains, err := consensus.Examine(raftDir(stateDir))
-	if err != nil {
-		return s, fmt.Errorf("%s: %w", raftDir(stateDir), err)
+	if err != nil { // that no watcher runs is known all the same
+		s.Problem = fmt.Sprintf("%s: %s", raftDir(stateDir), err)
 	}
 	s.Store = storeOf(remains)
 	text, err = os.ReadFile(filepath.Join(raftDir(stateDir), "state.json"))
@@ -122,17 +130,29 @@ func keepCopy(dir, kept string) error {
 	if _, err := os.Stat(kept); err == nil {
 		return nil
 	}
-	partial := kept + ".partial"
-	if err := os.RemoveAll(partial); err != nil {
+	copied := kept + partial
+	if err := os.RemoveAll(copied); err != nil {
 		return err
 	}
-	if err := os.CopyFS(partial, os.DirFS(dir)); err != nil {
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
 		return err
 	}
-	if err := os.Chmod(partial, 0o700); err != nil {
+	if err := os.Chmod(copied, 0o700); err != nil {
 		return err
 	}
-	return os.Rename(partial, kept)
+	err := filepath.WalkDir(copied, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return syncFile(path)
+	})
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(copied, kept); err != nil {
+		return err
+	}
+	return syncFile(filepath.Dir(kept))
 }
 
 // SetStoreAside sets what this host has of the quorum aside, as id: its watcher begins as one that was never there. The latest state stays: a
@@ -143,20 +163,59 @@ func SetStoreAside(o Options, id string) error {
 		return err
 	}
 	defer lock.Close()
+	if remains, err := consensus.Examine(raftDir(o.StateDir)); err == nil && remains != nil && slices.Contains(remains.Resets, id) {
+		return fmt.Errorf("what %s has is of the quorum that was made anew as %s, not of the old one: it stays", raftDir(o.StateDir), id)
+	} // what cannot be read is set aside as well
 	return setStoreAside(o.StateDir, id)
 }
 
+// setStoreAside moves the snapshots first: wherever it is broken off, what is left is no store that anybody begins with (consensus.ErrHalf), and the next
+// time goes on from there. What is kept under the name already is never written over.
 func setStoreAside(stateDir, id string) error {
 	dir, kept := raftDir(stateDir), raftDir(stateDir)+"."+id
+	if err := os.Remove(filepath.Join(dir, snapshotsDir)); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
+		return err // an empty one is no part of a store
+	}
+	var move []string
+	for _, name := range []string{snapshotsDir, storeFile} {
+		if !exists(filepath.Join(dir, name)) {
+			continue
+		}
+		if exists(filepath.Join(kept, name)) {
+			return fmt.Errorf("%s has %s of another store already: set this one aside under another name, with pgctl store aside --id NAME", kept, name)
+		}
+		move = append(move, name)
+	}
+	if len(move) == 0 {
+		return nil
+	}
 	if err := os.MkdirAll(kept, 0o700); err != nil {
 		return err
 	}
-	for _, name := range []string{"raft.db", "snapshots"} {
-		if err := os.Rename(filepath.Join(dir, name), filepath.Join(kept, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for _, name := range move {
+		if err := os.Rename(filepath.Join(dir, name), filepath.Join(kept, name)); err != nil {
+			return err
+		}
+		if err := errors.Join(syncFile(kept), syncFile(dir)); err != nil {
 			return err
 		}
 	}
-	return nil
+	return syncFile(stateDir)
+}
+
+// exists takes a path that cannot be looked at for one that is there.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// syncFile has a file, or the names in a directory, on the disk.
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // resetting is a machine whose snapshot is the state of a quorum that is made anew.
