@@ -166,7 +166,7 @@ func replaceServer(t *testing.T, r *lab.Region) {
 	shell(t, db3, "supervisorctl stop pg_watcher; systemctl stop postgresql; rm -rf /var/lib/pgctl /etc/pgctl /usr/local/bin/pgctl /etc/supervisor/conf.d/pg_watcher.conf")
 	emptyServer(t, db3)
 	must(t, db3.Cut(t.Context()))
-	time.Sleep(10 * time.Second)
+	time.Sleep(10 * time.Second) // as long as a host is away that gets new disks, and longer than standby_down_after
 	must(t, db3.Heal(t.Context()))
 	shell(t, r.Firstbox(), rollOut)
 	deploysEmpty(t, r)

@@ -110,10 +110,12 @@ func TestReconcilePool(t *testing.T) {
 		}
 	}
 	none("it is right already", s, &cluster.PoolFacts{Host: "p1", Backend: "a"}, p)
-	closed, halted, watching := s, s, p
-	closed.Opened, halted.Halted, watching.Inactive = false, "signed above", true
-	if acts := cluster.ReconcilePool(&closed, f, &p); len(acts) != 1 {
-		t.Errorf("it opens while the pool begins anew: %+v", acts)
+	closed, elected, halted, watching := s, s, s, p
+	closed.Opened, elected.Phase, halted.Halted, watching.Inactive = false, cluster.Elected, "signed above", true
+	for _, s := range []cluster.State{closed, elected} {
+		if acts := cluster.ReconcilePool(&s, f, &p); len(acts) != 1 || acts[0].Host != "a" {
+			t.Errorf("%s: it opens while the pool begins anew: %+v", s.Phase, acts)
+		}
 	}
 	none("halted", halted, f, p)
 	none("only watching", s, f, watching)

@@ -188,8 +188,8 @@ func (w *reconciler) masterFile() {
 	}
 }
 
-// ReconcilePool is what the watcher of a pool's host does about the pool. It begins when the master is promoted, closed as that still is: pgpool takes as
-// long to begin anew as the master to open. What it cannot ask it leaves alone, unless the pool is still to be moved.
+// ReconcilePool is what the watcher of a pool's host does about the pool. It begins when the master is elected (the watcher waits until it is heard
+// to be promoted), closed as that still is: pgpool takes as long to begin anew as the master to open. What it cannot ask it leaves alone, unless the pool is still to be moved.
 func ReconcilePool(s *State, f *PoolFacts, p *Policy) []Action {
 	unknown := f.Backend == "" && !slices.Contains(s.Pools, f.Host)
 	if p.Inactive || s.Halted != "" || s.Phase != Serving && s.Phase != Elected || f.Backend == s.Master || unknown {

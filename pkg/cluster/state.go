@@ -36,7 +36,7 @@ type State struct {
 	Election *Election    `json:"election,omitempty"`
 
 	Rows    []Epoch  `json:"rows"`   // the signatures in the master's own data, oldest first
-	Opened  bool     `json:"opened"` // clients may come: the gate is open and pools move
+	Opened  bool     `json:"opened"` // clients may come: the gate is open
 	Pools   []string `json:"pools"`  // still to be pointed at the master
 	Members []Member `json:"members"`
 

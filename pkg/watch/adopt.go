@@ -21,8 +21,8 @@ func (w *watcher) factsHeard() map[string]*cluster.Facts {
 }
 
 // adopt takes the one server that runs as master for the region's, whoever made it that. Where none does, it is the quorum's last master, if it is seen to
-// have served and that nobody was promoted since: it had stopped for want of the quorum, and has all that it acknowledged. What makes it safe is that every other server is seen to be
-// none, by its own watcher; of one that is not heard the operator has to say that it is dead, and answers for it (docs/safety.md, "Adoption").
+// have served, and that nobody who is heard was promoted since: it had stopped for want of the quorum, and has all that it acknowledged. What makes it safe
+// is that every other server is seen to be none, by its own watcher; of one that is not heard the operator has to say that it is dead, and answers for it (docs/safety.md, "Adoption").
 func (q *Wish) adopt(s *cluster.State, servers []string, seen map[string]*cluster.Facts, nonce string) (*cluster.Command, string) {
 	if adopted := s.Phase == cluster.Elected && s.Election.Base == 0; s.Halted == "" && !adopted { // one that was adopted and does not get there may be given up
 		return nil, "the quorum has not halted: it knows who is master"
@@ -74,7 +74,7 @@ func (q *Wish) adopt(s *cluster.State, servers []string, seen map[string]*cluste
 }
 
 // mayNotReturn says why the server that was master last cannot be taken for it again: it and every other one that is heard has to be seen to be the same
-// history. Rows that are not known are no proof that there are none: they are, as long as its PostgreSQL has not run since the host booted.
+// history. That no rows are known is no proof that there are none: those of a PostgreSQL that has not run since its host booted are not.
 func mayNotReturn(host string, seen map[string]*cluster.Facts) string {
 	f := seen[host]
 	switch {

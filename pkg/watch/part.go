@@ -312,7 +312,7 @@ func (w *watcher) held(s *cluster.State, p *cluster.Policy, now time.Duration) b
 	return true
 }
 
-// masterServes tells whether the master is heard to be one. While it is not, a pool is left where it is: a region that was changed by hand while the
+// masterServes tells whether the master is heard to be one, open or not. While it is not, a pool is left where it is: a region that was changed by hand while the
 // watchers looked on has another master than the one that they remember.
 func (w *watcher) masterServes(s *cluster.State) bool {
 	h := w.heard[s.Master]
