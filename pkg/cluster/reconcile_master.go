@@ -20,13 +20,20 @@ func (w *reconciler) ascend() {
 		w.do(Action{Do: DoFreeze, Base: base}, "elected for epoch %d", w.s.Epoch)
 	case w.f.Names.Shown != w.NamesFor(w.s, w.f.Host):
 		w.do(Action{Do: DoSetNames, Text: w.NamesFor(w.s, w.f.Host)}, "it may acknowledge nothing before its epoch serves")
-	case w.f.Clients:
-		w.do(Action{Do: DoCloseClients}, "nobody may read what may vanish")
 	case w.f.Paused:
 		w.do(Action{Do: DoResumeReplay}, "a promotion waits for it")
 	default:
-		w.do(Action{Do: DoPromote, Epoch: w.s.Epoch}, "elected for epoch %d", w.s.Epoch)
+		w.promote()
 	}
+}
+
+// promote is done in one go: none of it is begun before what precedes it has come to its end, and to look in between would show nothing else.
+func (w *reconciler) promote() {
+	if w.f.Clients {
+		w.do(Action{Do: DoCloseClients}, "nobody may read what may vanish")
+	}
+	w.do(Action{Do: DoPromote, Epoch: w.s.Epoch}, "elected for epoch %d", w.s.Epoch)
+	w.signature()
 }
 
 // unconfirmed: a master that was formed or adopted has clients and acknowledges before its epoch serves. The quorum has to confirm it from the
@@ -42,9 +49,24 @@ func (w *reconciler) sign(base int64) {
 	case base != 0 && (w.f.FrozenFor < base || w.f.Names.Shown != w.NamesFor(w.s, w.f.Host)):
 		w.do(Action{Do: DoStop}, "it runs as master, but was not promoted closed")
 	case !w.f.crowned(w.s):
-		w.do(Action{Do: DoWriteRow, Epoch: w.s.Epoch, Nonce: w.s.Nonce}, "promoted")
-	case !w.f.Gate:
-		w.do(Action{Do: DoPutGate}, "whatever starts it unasked finds it read-only")
+		w.signature()
+	default:
+		w.gate()
+	}
+}
+
+// signature is what makes a promoted server one that may serve, as soon as the quorum knows of it.
+func (w *reconciler) signature() {
+	w.do(Action{Do: DoWriteRow, Epoch: w.s.Epoch, Nonce: w.s.Nonce}, "promoted")
+	w.do(Action{Do: DoPutGate}, unasked)
+}
+
+// unasked is why the gate lies beside a running master.
+const unasked = "whatever starts it unasked finds it read-only"
+
+func (w *reconciler) gate() {
+	if !w.f.Gate {
+		w.do(Action{Do: DoPutGate}, unasked)
 	}
 }
 
@@ -129,9 +151,7 @@ func (w *reconciler) govern() {
 	}
 	w.endStrangers()
 	w.endDoubles()
-	if !f.Gate {
-		w.do(Action{Do: DoPutGate}, "whatever starts it unasked finds it read-only")
-	}
+	w.gate()
 	if !f.Clients && f.Gate && w.mayOpen() {
 		w.do(Action{Do: DoOpenClients}, "every configuration in force has %s", f.Recovered)
 	}

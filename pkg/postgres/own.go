@@ -47,6 +47,7 @@ type Own struct {
 	opened   map[uint32]bool // backends of the sessions that are open
 	left     map[uint32]bool // backends of sessions that were given up, and may wait for a standby still
 	hbaFile  string          // as PostgreSQL itself last said
+	hbaOf    run             // which said that
 	hbaKnown hbaState        // a pg_hba.conf that is known to have been read without an error
 	hbaOff   *hbaState       // what it held when no server ran, so that the next one reads it at its start
 	unheeded int             // how often a receiver had to be ended that should not have been there

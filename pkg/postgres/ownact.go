@@ -63,7 +63,7 @@ func (o *Own) reload(ctx context.Context, h place, name, value string) error {
 				return fmt.Errorf("the postmaster %d: %w", h.pid, err)
 			}
 		}
-		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+		if err := sleep(ctx, reloadStep(tries)); err != nil {
 			return fmt.Errorf("%s: %s does not become %q: %w", o.host.Name(), name, value, err)
 		}
 		if shown, err := o.do(ctx, "SELECT current_setting($1)", name); err == nil && shown[0][0] == value {
@@ -133,9 +133,11 @@ func (o *Own) EndSender(ctx context.Context, pid int) error {
 	}
 }
 
+const resumeReplay = "SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery() AND pg_is_wal_replay_paused()"
+
 // ResumeReplay lets a paused replay go on.
 func (o *Own) ResumeReplay(ctx context.Context) error {
-	_, err := o.do(ctx, "SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery() AND pg_is_wal_replay_paused()")
+	_, err := o.do(ctx, resumeReplay)
 	return err
 }
 
@@ -149,11 +151,17 @@ func (o *Own) Promote(ctx context.Context) error {
 	if !h.runs {
 		return fmt.Errorf("%s: PostgreSQL is not running in %s", o.host.Name(), h.dataDir)
 	}
-	rows, err := o.do(ctx, "SELECT pg_is_in_recovery()")
+	s, err := o.act(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	const inRecovery = "SELECT pg_is_in_recovery()" // a session sees the end of recovery
+	rows, err := queryOn(ctx, s.PgConn, inRecovery)
 	if err != nil || rows[0][0] != "t" {
 		return err // it is master
 	}
-	if err := o.ResumeReplay(ctx); err != nil { // up to 12 a promotion would wait for it for ever
+	if _, err := queryOn(ctx, s.PgConn, resumeReplay); err != nil { // up to 12 a promotion would wait for it for ever
 		return err
 	}
 	request := path.Join(h.dataDir, "promote")
@@ -164,7 +172,7 @@ func (o *Own) Promote(ctx context.Context) error {
 		return err
 	}
 	for {
-		rows, err := o.do(ctx, "SELECT pg_is_in_recovery()")
+		rows, err := queryOn(ctx, s.PgConn, inRecovery)
 		switch {
 		case err != nil:
 			return fmt.Errorf("%s was asked to become master, and has not said yet that it is: %w", o.host.Name(), err)
@@ -177,7 +185,7 @@ func (o *Own) Promote(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%s was asked to become master, and is not yet: %w", o.host.Name(), ctx.Err())
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }

@@ -14,11 +14,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hbaState is a server, and what pg_hba.conf holds.
-type hbaState struct {
+// run is one run of a postmaster.
+type run struct {
 	pid     int
 	started time.Time
-	sum     [sha256.Size]byte
+}
+
+func (pm postmaster) run() run { return run{pm.pid, pm.started} }
+
+// hbaState is a server, and what pg_hba.conf holds.
+type hbaState struct {
+	run
+	sum [sha256.Size]byte
 }
 
 // hbaSight is what is known of the gate in pg_hba.conf.
@@ -35,7 +42,7 @@ func (o *Own) lookHBA(pm postmaster) (hbaSight, error) {
 		return hbaSight{}, err
 	}
 	data, err := os.ReadFile(name)
-	return hbaSight{name, hbaState{pm.pid, pm.started, sha256.Sum256(data)}, hasGate(data, o.block())}, err
+	return hbaSight{name, hbaState{pm.run(), sha256.Sum256(data)}, hasGate(data, o.block())}, err
 }
 
 // block is the block for this server.
@@ -96,14 +103,12 @@ func (o *Own) writeGate(ctx context.Context, closed bool) (postmaster, error) {
 	if err != nil {
 		return pm, err
 	}
-	if pm.running() { // which file it reads, it knows best
+	if pm.running() && !o.hasSaid(pm) { // which file it reads, it knows best
 		rows, err := o.do(ctx, "SELECT current_setting('hba_file')")
 		if err != nil {
 			return pm, err
 		}
-		o.mu.Lock()
-		o.hbaFile = rows[0][0]
-		o.mu.Unlock()
+		o.says(pm, rows[0][0])
 	}
 	name, err := o.hbaPath(dir)
 	if err != nil {
@@ -121,6 +126,19 @@ func (o *Own) writeGate(ctx context.Context, closed bool) (postmaster, error) {
 		return pm, nil
 	}
 	return pm, o.write(name, want, 0o640)
+}
+
+// says keeps which pg_hba.conf a running server reads. That cannot change before its next start (manual, "hba_file").
+func (o *Own) says(pm postmaster, hbaFile string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.hbaFile, o.hbaOf = hbaFile, pm.run()
+}
+
+func (o *Own) hasSaid(pm postmaster) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.hbaOf == pm.run()
 }
 
 // LoadHBA has the running server read its configuration, unless it is known to go by pg_hba.conf as it is: a watcher that has just started does not know
@@ -153,25 +171,24 @@ func (o *Own) loadHBA(ctx context.Context, pm postmaster) error {
 				return fmt.Errorf("the postmaster %d: %w", pm.pid, err)
 			}
 		}
-		wait := sleep(ctx, 50*time.Millisecond)
-		now, err := o.do(ctx, loaded)
+		wait := sleep(ctx, reloadStep(tries))
+		now, err := o.do(ctx, loaded+", e.line_number, e.error FROM (VALUES (1)) one LEFT JOIN (SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL ORDER BY 1 LIMIT 1) e ON true")
 		switch {
 		case err == nil && now[0][0] != before[0][0]:
-			return o.confirm(ctx, pm, h)
+			return o.confirm(pm, h, now[0][1], now[0][2])
 		case wait != nil:
 			return errors.Join(fmt.Errorf("%s: PostgreSQL does not read its configuration", o.host.Name()), o.confFault(ctx), wait)
 		}
 	}
 }
 
-// confirm asks a session that began after the reload whether the file has an error, and takes it for read when it has none.
-func (o *Own) confirm(ctx context.Context, pm postmaster, h hbaSight) error {
-	rows, err := o.do(ctx, "SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL ORDER BY 1 LIMIT 1")
-	if err != nil {
-		return err
-	}
-	if len(rows) > 0 {
-		return fmt.Errorf("%s: %s: line %s: %s; so PostgreSQL goes by what it read before", o.host.Name(), h.path, rows[0][0], rows[0][1])
+// reloadStep is how long a reload is waited for until it is asked for again: mostly it is a matter of milliseconds.
+func reloadStep(tries int) time.Duration { return min(50*time.Millisecond, 5*time.Millisecond<<min(tries, 4)) }
+
+// confirm takes the file for read when a session that began after the reload saw no error in it.
+func (o *Own) confirm(pm postmaster, h hbaSight, line, fault string) error {
+	if fault != "" {
+		return fmt.Errorf("%s: %s: line %s: %s; so PostgreSQL goes by what it read before", o.host.Name(), h.path, line, fault)
 	}
 	if now, err := o.lookHBA(pm); err != nil || now != h {
 		return errors.Join(fmt.Errorf("%s: %s was changed meanwhile", o.host.Name(), h.path), err)

@@ -98,13 +98,13 @@ func (o *Own) Look(ctx context.Context) OwnSight {
 	if command, ok := s.SQL.Settings["restore_command"]; ok {
 		s.Archive = command != ""
 	}
-	if name := s.SQL.Settings["hba_file"]; name != "" && name != h.path { // it knows best
-		o.mu.Lock()
-		o.hbaFile = name
-		o.mu.Unlock()
-		var err error
-		h, err = o.lookHBA(pm)
-		s.FilesErr = errors.Join(s.FilesErr, err)
+	if name := s.SQL.Settings["hba_file"]; name != "" { // it knows best
+		o.says(pm, name)
+		if name != h.path {
+			var err error
+			h, err = o.lookHBA(pm)
+			s.FilesErr = errors.Join(s.FilesErr, err)
+		}
 	}
 	s.HBAStale = !o.reads(h)
 	s.HBAClosed = h.there && !s.HBAStale

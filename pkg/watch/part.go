@@ -111,9 +111,10 @@ func (w *watcher) policy() *cluster.Policy {
 // freshFor is three heartbeats, and the one that a report may be older than when it came: it says what its hearer's clock was a heartbeat before.
 const freshFor = 4 * round
 
-// freezeFor is how long no process of a receiver is seen after the service file names nobody: one that is begun later reads that file, so
-// there is nothing to wait for but a second look.
-const freezeFor = 2 * gap
+// freezeFor is how long no receiver is seen after the service file names nobody. A look reads that file first and asks for receivers then: one that has
+// connected by what the file said before is seen, as it shows from before its connection on (source: AuxiliaryProcessMain), and one that is begun later
+// finds nobody. So the first look will do, and what a look takes is longer than this; of a server that gives no answer it is 0.
+const freezeFor = time.Nanosecond
 
 // seen turns a look into facts.
 func (w *watcher) seen(l look, state *cluster.State, now time.Duration) *cluster.Facts {

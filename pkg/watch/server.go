@@ -94,7 +94,7 @@ func (s *server) facts(seen postgres.OwnSight, v view) *cluster.Facts {
 		f.Upstream.File, f.Upstream.FileEpoch = seen.Direct, 0
 	}
 	if seen.Service != s.file {
-		s.file, s.gone = seen.Service, v.now
+		s.file, s.gone = seen.Service, v.asked
 	}
 	if seen.Running && seen.SQL != nil {
 		m.Answered, s.sql = v.now, seen.SQL

@@ -245,7 +245,7 @@ func (w *watcher) look(ctx context.Context) {
 		w.round(ctx, look{began: now})
 		return
 	case now-w.lookedAt < gap:
-		time.AfterFunc(gap, w.again)
+		time.AfterFunc(w.lookedAt+gap-now, w.again)
 		return
 	}
 	w.looking, w.lookedAt = now, now
