@@ -3,7 +3,8 @@
 trap '' HUP INT PIPE TERM
 exec >/dev/null
 unit=$2 port=$3
-sleep 0.1 # whether pgpool started after its file changed is told by hundredths of a second (pool_started.sh)
+sleep 0.1 & # whether pgpool started after its file changed is told by hundredths of a second (pool_started.sh)
+changed=$!
 old=$(pgrep -o -x pgpool)
 if [ -d /run/systemd/system ]; then
   systemctl stop --no-block --job-mode=ignore-dependencies "$unit"
@@ -11,16 +12,17 @@ else
   service "${unit%.service}" stop &
 fi
 i=0
-while [ -n "$old" ] && [ -d "/proc/$old" ] && [ $i -lt 300 ]; do
+while [ -n "$old" ] && [ -d "/proc/$old" ] && [ $i -lt 1500 ]; do
   # one that waits for a backend that is gone heeds no signal for as long as that takes; there is nothing in it to be lost
-  [ $i -lt 20 ] || pkill -KILL -x pgpool
+  [ $i -lt 100 ] || pkill -KILL -x pgpool
   i=$((i + 1))
-  sleep 0.1
+  sleep 0.02
 done
 if [ -d /run/systemd/system ]; then systemctl stop --job-mode=ignore-dependencies "$unit"; else wait; fi
 # pgpool_status is read at the start by position: a backend that was down under another name would stay down
 for dir in $4; do rm -f "$dir/pgpool_status"; done
 for dir in $5; do rm -f "$dir/.s.PGSQL.$port"; done
+wait "$changed"
 if [ -d /run/systemd/system ]; then
   systemctl reset-failed "$unit" 2>/dev/null # what failed, or was started too often, would be refused
   systemctl start --job-mode=ignore-dependencies "$unit"

@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/pgpool"
 	"github.com/pgctl/pgctl/pkg/plan"
 	"github.com/pgctl/pgctl/pkg/remote"
 )
@@ -24,26 +26,17 @@ type PoolTarget struct {
 // proveLimit is how long a pool that was restarted may take until a write through it reaches the master.
 const proveLimit = 20 * time.Second
 
-// Point makes one pool write to the master and proves it: the steps of `pgpool sync`, one after the other, each skipped where it is done.
+// Point makes one pool write to the master and proves it: the steps of `pgpool sync`, one after the other, each skipped where it is done. Each process that it
+// starts is time in which clients wait, so the file is read once.
 func (p *Pools) Point(ctx context.Context, pool string, to PoolTarget) error {
 	s := plan.Step{Host: pool, Args: poolArgs(to)}
-	handlers := p.Handlers()
-	edited := false
-	for _, verb := range []string{verbPoolEdit, verbPoolRestart} {
-		if !edited { // a pgpool whose file was another one until now is not asked: with a dead backend that takes as long as it may
-			if done, err := handlers[verb].Done(ctx, s); err == nil && done {
-				continue
-			}
-		}
-		if err := handlers[verb].Do(ctx, s); err != nil {
-			return fmt.Errorf("%s: %w", verb, err)
-		}
-		edited = verb == verbPoolEdit
+	if err := p.pointed(ctx, s); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, proveLimit)
 	defer cancel()
 	for {
-		done, err := handlers[verbPoolProve].Done(ctx, s)
+		done, err := poolProve{p}.Done(ctx, s)
 		if done {
 			return nil
 		}
@@ -52,6 +45,29 @@ func (p *Pools) Point(ctx context.Context, pool string, to PoolTarget) error {
 		}
 		pause(ctx, 100*time.Millisecond)
 	}
+}
+
+// pointed edits and restarts. A pgpool whose file was another one until now is not asked: with a dead backend that takes as long as it may.
+func (p *Pools) pointed(ctx context.Context, s plan.Step) error {
+	before, after, err := poolEdit{p}.edit(ctx, s)
+	if err != nil {
+		return fmt.Errorf("%s: %w", verbPoolEdit, err)
+	}
+	if !bytes.Equal(before, after) {
+		if err := (poolEdit{p}).put(ctx, s, after); err != nil {
+			return fmt.Errorf("%s: %w", verbPoolEdit, err)
+		}
+	} else if done, err := (poolRestart{p}).Done(ctx, s); err == nil && done {
+		return nil
+	}
+	conf, err := pgpool.ParseConf(p.Settings.ConfPath(), after)
+	if err == nil {
+		err = poolRestart{p}.restartBy(ctx, s.Host, conf, false)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", verbPoolRestart, err)
+	}
+	return nil
 }
 
 // Backend is the server that the pool writes to: what the running pgpool says; where pgctl cannot log in, what its file says, if it started after

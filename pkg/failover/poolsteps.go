@@ -93,12 +93,17 @@ func (h poolEdit) Do(ctx context.Context, s plan.Step) error {
 	if err != nil {
 		return err
 	}
+	return h.put(ctx, s, after)
+}
+
+// put replaces the file.
+func (h poolEdit) put(ctx context.Context, s plan.Step, after []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
 	defer cancel()
 	if err := h.resolves(ctx, s); err != nil {
 		return err
 	}
-	_, err = remote.WriteFile(ctx, h.Hosts(s.Host), h.Settings.ConfPath(), after, remote.WriteOptions{BackupSuffix: ".pgctl-" + h.Stamp})
+	_, err := remote.WriteFile(ctx, h.Hosts(s.Host), h.Settings.ConfPath(), after, remote.WriteOptions{BackupSuffix: ".pgctl-" + h.Stamp})
 	return err
 }
 
@@ -203,20 +208,24 @@ func (h poolRestart) Do(ctx context.Context, s plan.Step) error { return h.resta
 // the connection or pgctl dies meanwhile. Only pgpool is acted on, not the PostgreSQL that its unit wants. With keep, pgpool goes on to
 // know which nodes were down.
 func (h poolRestart) restart(ctx context.Context, name string, keep bool) error {
-	ctx, cancel := context.WithTimeout(ctx, h.Timeout+2*time.Minute)
-	defer cancel()
-	host := h.Hosts(name)
-	_, conf, err := h.read(ctx, host)
+	_, conf, err := h.read(ctx, h.Hosts(name))
 	if err != nil {
 		return err
 	}
+	return h.restartBy(ctx, name, conf, keep)
+}
+
+// restartBy is restart of one whose file was just read, or written.
+func (h poolRestart) restartBy(ctx context.Context, name string, conf *pgpool.Conf, keep bool) error {
+	ctx, cancel := context.WithTimeout(ctx, h.Timeout+2*time.Minute)
+	defer cancel()
 	// what the file does not set is compiled in, and differs between builds
 	logs := conf.Get("work_dir", conf.Get("logdir", "/var/log/postgresql /var/log/pgpool /tmp"))
 	if keep {
 		logs = ""
 	}
 	sockets := strings.ReplaceAll(conf.Get("unix_socket_directories", conf.Get("socket_dir", "/var/run/postgresql,/tmp")), ",", " ")
-	_, err = host.Run(ctx, remote.Script(poolRestartScript, h.Settings.ConfPath(), h.Settings.Unit(), conf.Get("port", "9999"), logs, sockets))
+	_, err := h.Hosts(name).Run(ctx, remote.Script(poolRestartScript, h.Settings.ConfPath(), h.Settings.Unit(), conf.Get("port", "9999"), logs, sockets))
 	return err
 }
 
