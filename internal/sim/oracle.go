@@ -248,10 +248,10 @@ func (w *world) healthy() string {
 // isolated: a copy of the master that can be proven to be one is not thrown away.
 func (w *world) isolated(s *cluster.State, c *cluster.Command) {
 	h := &w.hosts[w.index(c.Host)]
-	p, m := h.pg, w.hosts[w.index(s.Master)].pg
-	if h.incarnation != c.Name { // it was renewed since
+	if h.incarnation != c.Name || s.Master == "" { // it was renewed since; or a mistake has it decided while nobody is master
 		return
 	}
+	p, m := h.pg, w.hosts[w.index(s.Master)].pg
 	rule := c.Record.Rule
 	if strings.HasPrefix(rule, "it runs as a master") || len(p.data) > len(m.data) {
 		return
