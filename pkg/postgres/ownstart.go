@@ -57,16 +57,14 @@ func (o *Own) quit(ctx context.Context, dir string) error {
 	if err := unix.Kill(pm.pid, unix.SIGQUIT); err != nil {
 		return errors.Join(err, o.Kill(ctx))
 	}
-	patience := time.Duration(o.stopFor.Load())
-	for began := time.Now(); time.Since(began) < patience; { // by the clock: to see who is left takes its time too
-		if len(processes(dir)) == 0 {
-			return nil
-		}
-		if err := sleep(ctx, step); err != nil {
-			break
+	patient, end := context.WithTimeout(ctx, time.Duration(o.stopFor.Load())) // to see who is left takes its time too
+	defer end()
+	for len(processes(dir)) > 0 {
+		if err := sleep(patient, step); err != nil {
+			return o.Kill(ctx)
 		}
 	}
-	return o.Kill(ctx)
+	return nil
 }
 
 // Kill kills every process of the server, those too that are stopped by a signal, and returns when none is left: one that waits for its disk ends when that
