@@ -110,7 +110,6 @@ type watcher struct {
 	working     map[lane]*work
 	wishedAt    time.Duration            // since when this executor knows that another master is wanted; 0 none is
 	hurried     time.Duration            // since when something is under way; 0 nothing is
-	lapse       lapse
 	attended    int                      // the postmaster whose end is waited for; 0 none
 	tried       map[string]time.Duration // when something was tried last, by what
 	probes      *probes
@@ -120,7 +119,8 @@ type watcher struct {
 	exporter    *exporter // nil: it does not listen
 	unheard     string    // why it does not, though it shall
 	counters    counters
-	guard       *guard           // nil: no watchdog is wanted
+	guard       *guard // nil: no watchdog is wanted
+	lapse       lapse
 	wanted      []cluster.Action // by the rules, in the last round
 
 	soon    chan struct{} // of one: something has happened
