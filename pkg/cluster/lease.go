@@ -1,15 +1,25 @@
 package cluster
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // mayServe: a master goes on while the quorum has confirmed it within the lease, counted from the sending of the request, or a canary
 // commit that was begun within the lease has returned without a warning under a configuration in force: then nobody was promoted
 // before it was begun, as a promotion needs members frozen without which it could not have returned (M10). No watcher is asked.
 // Names of a later generation than is known were a configuration in force when they were written, and are as good while they are in effect: none is
 // struck off before the master's own watcher has proven the next one.
-func mayServe(s *State, f *Facts, p *Policy) bool {
+func mayServe(s *State, f *Facts, p *Policy) bool { return ServesFor(s, f, p) >= 0 }
+
+// ServesFor is for how long a running master may go on without another sign of that; negative: no more.
+func ServesFor(s *State, f *Facts, p *Policy) time.Duration {
+	sign := f.Lease
 	later := f.Canary.Names == f.Names.Shown && newerNames(s, f.Canary.Names)
-	return f.Lease <= p.Lease || f.Canary.Age <= p.Lease && (later || f.top() <= s.Epoch && listedNames(s, f.Canary.Names))
+	if later || f.top() <= s.Epoch && listedNames(s, f.Canary.Names) {
+		sign = min(sign, f.Canary.Age)
+	}
+	return p.Lease - sign
 }
 
 // Genuine tells whether every walsender of a member's name comes from that member's host, and is the only one of it. A commit that returned while one was not

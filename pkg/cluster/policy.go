@@ -22,7 +22,7 @@ type Policy struct {
 	StandbyDownAfter time.Duration // a standby without progress for so long leaves
 	SpareAfter       time.Duration // a voter silent for so long gives its vote to the spare
 	Lease            time.Duration // a master may serve so long after its last sign of the quorum
-	StopTime         time.Duration // a master's stop takes no longer
+	StopTime         time.Duration // a master's stop takes no longer, from the end of its lease on (nodes.StopTimeOf)
 	Drift            time.Duration // two monotonic clocks differ by no more meanwhile
 	Fresh            time.Duration // a report older than that is silence: three heartbeats
 	RetryInterval    time.Duration // wal_retrieve_retry_interval: a receiver that may come back is back by then
@@ -43,7 +43,7 @@ func PolicyOf(w *nodes.Watcher) Policy {
 	p := Policy{
 		Inactive: w.InactiveFailover, MasterByTS: w.UsingMasterByTS, Needed: w.SyncNeeded(),
 		DownAfter: w.DownAfter, StandbyDownAfter: w.StandbyDownAfter, SpareAfter: w.SpareAfter, Lease: w.Lease,
-		StopTime: nodes.StopTime, Drift: nodes.ClockDrift, Fresh: 3 * time.Second, RetryInterval: 5 * time.Second,
+		StopTime: nodes.StopTimeOf(w.DownAfter), Drift: nodes.ClockDrift, Fresh: 3 * time.Second, RetryInterval: 5 * time.Second,
 		PromoteTimeout: 60 * time.Second, JoinDeadline: 20 * time.Second, JoinDamping: 2 * time.Second, JoinLag: 16 << 20,
 		AntiFlap: 10 * time.Minute, MaxStarts: 3, StartRetry: 10 * time.Second,
 	}
@@ -92,6 +92,12 @@ func addOnce(all []string, one string) []string {
 // handover is how long the new master's clients wait, from the moment its epoch was known there: by then every lease and every
 // confirmation of the old one has run out, and it has stopped (invariant 4).
 func (p *Policy) handover() time.Duration { return p.Lease + p.StopTime + p.Drift }
+
+// killTime is what a stop keeps for its end: for a decision that comes late, and for the kernel to end what is killed.
+const killTime = time.Second
+
+// StopPatience is how long what was told to stop may take until what is left of it is killed, so that all is over within the stop time.
+func (p *Policy) StopPatience() time.Duration { return p.StopTime - killTime }
 
 // damping is how long a standby that left n times soon after it had joined must stream before it joins again.
 func (p *Policy) damping(flaps int) time.Duration { return p.JoinDamping << min(flaps, 5) }

@@ -43,8 +43,18 @@ func TestPolicyOfTheSection(t *testing.T) {
 		Nodes: []nodes.WatchedNode{{Host: "a", Pools: []string{"p", "q"}}, {Host: "b", Pools: []string{"q"}}},
 	})
 	if !p.MasterByTS || p.Inactive || p.Needed != 2 || p.DownAfter != 2*time.Minute || p.StandbyDownAfter != 30*time.Second || p.Lease != 10*time.Second ||
-		p.SpareAfter != time.Minute || !slices.Equal(p.Pools, []string{"p", "q"}) || p.StopTime != nodes.StopTime || p.Drift != nodes.ClockDrift {
+		p.SpareAfter != time.Minute || !slices.Equal(p.Pools, []string{"p", "q"}) || p.StopTime != nodes.MaxStopTime || p.StopPatience() != 4*time.Second || p.Drift != nodes.ClockDrift {
 		t.Errorf("%+v", p)
+	}
+}
+
+// TestHandoverFits: whatever down_after is, a server that was silent for so long has stopped, and what is killed is killed before that.
+func TestHandoverFits(t *testing.T) {
+	for downAfter := 5 * time.Second; downAfter < 20*time.Second; downAfter += 100 * time.Millisecond {
+		p := cluster.PolicyOf(&nodes.Watcher{DownAfter: downAfter, Lease: 2 * time.Second})
+		if p.Lease+p.StopTime+p.Drift > downAfter || p.StopPatience() < time.Second || p.StopPatience() > p.StopTime-time.Second {
+			t.Errorf("down_after %s: lease %s, stop time %s, of which %s until it is killed, drift %s", downAfter, p.Lease, p.StopTime, p.StopPatience(), p.Drift)
+		}
 	}
 }
 

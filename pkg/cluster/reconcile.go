@@ -22,7 +22,7 @@ const (
 	DoPromote       Do = "promote"
 	DoWriteRow      Do = "write-row"       // pgctl.epoch (NewRow; postgres.Own.WriteRow), with synchronous_commit = local: nobody acknowledges it
 	DoMakeWay       Do = "make-way"        // a clean stop: its standbys get all that it has
-	DoStop          Do = "stop"            // immediate; what is left after StopTime is killed
+	DoStop          Do = "stop"            // immediate; what is left after StopPatience is killed
 	DoKill          Do = "kill"            // SIGKILL to all its processes
 	DoStartReadOnly Do = "start-read-only" // gate in place and names closed before; where it was a master when it stopped, the service file without a host too
 	DoStartMaster   Do = "start-master"    // authorised: stopped first if it runs, clients closed, gate away; and back once it has read its files

@@ -156,7 +156,7 @@ func FuzzServerYAML(f *testing.F) {
 				t.Errorf("zone %q", n.Zone)
 			}
 		}
-		if w.DownAfter < w.Lease+StopTime+ClockDrift || w.Lease < minLease || w.Port < 1 || w.Port > 65535 ||
+		if w.DownAfter < w.Lease+StopTimeOf(w.DownAfter)+ClockDrift || StopTimeOf(w.DownAfter) < MinStopTime || w.Lease < minLease || w.Port < 1 || w.Port > 65535 ||
 			w.StandbyDownAfter <= 0 || w.SpareAfter <= 0 || w.SyncMode != syncAll && w.SyncNeeded() < 1 {
 			t.Errorf("out of range: %+v", w)
 		}

@@ -120,7 +120,7 @@ func (s *section) read(e entry) {
 	case keyNodeInfo:
 		s.nodeInfo(e)
 	case keyDownAfter:
-		s.duration(e, &w.DownAfter, minLease+StopTime+ClockDrift, day)
+		s.duration(e, &w.DownAfter, minLease+MinStopTime+ClockDrift, day)
 	case keyStandbyDownAfter:
 		s.duration(e, &w.StandbyDownAfter, 2*time.Second, day)
 	case keyLease:
@@ -146,9 +146,6 @@ func (s *section) read(e entry) {
 	}
 }
 
-// minLease leaves room for several heartbeats of the quorum.
-const minLease = 2 * time.Second
-
 // finish fills in what depends on other keys and checks how the keys fit together.
 func (s *section) finish() {
 	w := s.watcher
@@ -160,10 +157,11 @@ func (s *section) finish() {
 		w.Lease = defaultLease(w.DownAfter)
 		return
 	}
-	if need := w.Lease + StopTime + ClockDrift; !s.badTimes && w.DownAfter < need {
+	if !s.badTimes && w.DownAfter < w.Lease+StopTimeOf(w.DownAfter)+ClockDrift {
+		// The lease is longer than the shortest one, so a longer down_after is a longer stop time until that is at its most.
 		s.problems.add(s.path, s.lines[keyLease], "has lease %v and down_after %v, expected down_after to be at least %v "+
 			"(lease + %v to stop + %v of clock drift), as two masters could serve at once; lower lease or raise down_after",
-			w.Lease, w.DownAfter, need, StopTime, ClockDrift)
+			w.Lease, w.DownAfter, w.Lease+MaxStopTime+ClockDrift, MaxStopTime, ClockDrift)
 	}
 }
 

@@ -57,6 +57,14 @@ func TestParseServerYAML(t *testing.T) {
 			defaults(func(w *Watcher) { w.DownAfter, w.Lease = 8*time.Second, 2*time.Second }), "",
 		},
 		{
+			"shortest down_after gets a legal lease", on + "  down_after: 5s\n",
+			defaults(func(w *Watcher) { w.DownAfter, w.Lease = 5*time.Second, 2*time.Second }), "",
+		},
+		{
+			"shortest lease fits every down_after", on + "  down_after: 6500ms\n  lease: 2s\n",
+			defaults(func(w *Watcher) { w.DownAfter, w.Lease = 6500*time.Millisecond, 2*time.Second }), "",
+		},
+		{
 			"lease is half of down_after", on + "  down_after: 14\n",
 			defaults(func(w *Watcher) { w.DownAfter, w.Lease = 14*time.Second, 7*time.Second }), "",
 		},
@@ -119,11 +127,12 @@ func TestParseServerYAMLRefuses(t *testing.T) {
 		{"node without keys", head + "pg_node_info:\n    a:", `s:4: gives a no value, expected the keys zone_id and pgpools; correct the value`},
 		{"bad zone", head + "pg_node_info:\n    a: {zone_id: 'x y'}", `s:4: has a bad zone_id for a: "x y" is no zone id: it holds ' ', expected only letters, digits, dashes and underscores; correct the zone_id`},
 		{"duration", head + "down_after: soon", `s:3: gives down_after the value "soon", expected a duration such as 90s or 2m, or a whole number of seconds; correct the value`},
-		{"down_after range", head + "down_after: 7s", `s:3: gives down_after 7s, expected 8s to 24h0m0s; correct the value`},
+		{"down_after range", head + "down_after: 4999ms", `s:3: gives down_after 4.999s, expected 5s to 24h0m0s; correct the value`},
 		{"standby_down_after range", head + "standby_down_after: -3", `s:3: gives standby_down_after -3s, expected 2s to 24h0m0s; correct the value`},
 		{"lease range", head + "lease: 1s", `s:3: gives lease 1s, expected 2s to 1h0m0s; correct the value`},
 		{"spare_after range", head + "spare_after: 25h", `s:3: gives spare_after 25h0m0s, expected 5s to 24h0m0s; correct the value`},
 		{"relation", head + "down_after: 15s\n  lease: 10s", `s:4: has lease 10s and down_after 15s, expected down_after to be at least 16s (lease + 5s to stop + 1s of clock drift), as two masters could serve at once; lower lease or raise down_after`},
+		{"relation with a short stop time", head + "down_after: 5s\n  lease: 2.5s", `s:4: has lease 2.5s and down_after 5s, expected down_after to be at least 8.5s (lease + 5s to stop + 1s of clock drift), as two masters could serve at once; lower lease or raise down_after`},
 		{"relation with default", head + "lease: 2m", `s:3: has lease 2m0s and down_after 2m0s, expected down_after to be at least 2m6s (lease + 5s to stop + 1s of clock drift), as two masters could serve at once; lower lease or raise down_after`},
 		{"port", head + "port: 65536", `s:3: gives port the value "65536", expected a TCP port from 1 to 65535; correct the value`},
 		{"port octal", head + "port: 0777", `s:3: gives port the value "0777", expected a TCP port from 1 to 65535; correct the value`},

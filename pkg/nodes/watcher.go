@@ -19,13 +19,17 @@ const (
 	maxDefaultLease = 10 * time.Second
 )
 
-// StopTime is how long a master may take to stop once its lease is over; what is left then is killed. ClockDrift is
-// what two monotonic clocks may differ by meanwhile. Both have to fit between the end of the old master's lease and
-// the moment at which a new master may be chosen, so that the two never serve at once.
+// MaxStopTime and MinStopTime bound how long a master may take to stop once its lease is over (StopTimeOf). ClockDrift
+// is what two monotonic clocks may differ by meanwhile. Stop time and drift have to fit between the end of the old
+// master's lease and the moment at which a new master may be chosen, so that the two never serve at once.
 const (
-	StopTime   = 5 * time.Second
-	ClockDrift = 1 * time.Second
+	MaxStopTime = 5 * time.Second
+	MinStopTime = 2 * time.Second
+	ClockDrift  = 1 * time.Second
 )
+
+// minLease leaves room for several heartbeats of the quorum.
+const minLease = 2 * time.Second
 
 const syncAll = "all"
 
@@ -35,7 +39,7 @@ type Watcher struct {
 	InactiveFailover bool          // true: the watchers only watch; also when the key is missing
 	UsingMasterByTS  bool          // true: an old master rejoins by itself
 	Nodes            []WatchedNode // pg_node_info, in the order of the file
-	DownAfter        time.Duration // a master without progress for so long is down; 8s to 24h
+	DownAfter        time.Duration // a master without progress for so long is down; 5s to 24h
 	StandbyDownAfter time.Duration // the same for a standby; 2s to 24h
 	Lease            time.Duration // a master without a quorum for so long stops; 2s to 1h
 	SpareAfter       time.Duration // a voter silent for so long is replaced by the spare; 5s to 24h
@@ -70,10 +74,16 @@ func defaultWatcher() *Watcher {
 	}
 }
 
+// StopTimeOf returns how long a master may take to stop once its lease is over: 5 s, or what the shortest lease and the
+// clock drift leave of downAfter.
+func StopTimeOf(downAfter time.Duration) time.Duration {
+	return min(MaxStopTime, downAfter-minLease-ClockDrift)
+}
+
 // defaultLease returns the smaller of 10 s and half of downAfter, and never more than stop time and clock drift leave
 // of downAfter.
 func defaultLease(downAfter time.Duration) time.Duration {
-	return min(maxDefaultLease, downAfter/2, downAfter-StopTime-ClockDrift)
+	return min(maxDefaultLease, downAfter/2, downAfter-StopTimeOf(downAfter)-ClockDrift)
 }
 
 // parseDuration reads a Go duration such as 120s or 2m, or a whole number of seconds.

@@ -39,6 +39,7 @@ type Own struct {
 	server   *Server
 	start    func(ctx context.Context, dataDir string) error // by the service manager
 	patience time.Duration                                   // how long the service manager may take until there is a process
+	stopFor  atomic.Int64                                    // how long a stop may take before what is left is killed, in ns
 	name     string                                          // of its sessions
 	role     login                                           // of the watcher
 	service  string                                          // the service file, "" that of the operating system user
@@ -59,6 +60,7 @@ type Own struct {
 func OwnServer(host remote.Host, s Settings) *Own {
 	o := &Own{name: fmt.Sprintf("%s.%d.%s", watchName, os.Getpid(), strings.ToLower(rand.Text()[:6])), host: host, settings: s, server: On(host, s), patience: 10 * time.Second, role: login{WatcherRole, WatcherRole}, opened: map[uint32]bool{}, left: map[uint32]bool{}}
 	o.start = o.server.Start
+	o.GiveStop(stopPatience)
 	if s.User != "" || s.OSUser != "" {
 		o.instead = "pgctl.yaml sets postgres.user or postgres.os_user"
 	}

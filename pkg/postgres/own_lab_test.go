@@ -419,7 +419,12 @@ func TestLabOwnStart(t *testing.T) {
 			t.Errorf("read-only: %+v", s.SQL)
 		}
 		must(t, unix.Kill(r.Look(t.Context()).PID, unix.SIGSTOP))
+		r.GiveStop(time.Second)
+		began := time.Now()
 		must(t, r.Stop(within(t, time.Minute)))
+		if took := time.Since(began); took < time.Second || took > 1800*time.Millisecond {
+			t.Errorf("it is killed after a second: %s", took)
+		}
 		if s := r.Look(t.Context()); s.Running || s.Orphans > 0 {
 			t.Errorf("stopped by a signal, and not killed: %+v", s)
 		}

@@ -15,11 +15,18 @@ import (
 	"github.com/pgctl/pgctl/pkg/cluster"
 )
 
-// stopLimit is how long a stop may take before what is left is killed.
-const stopLimit = 5 * time.Second
+// stopPatience is how long a stop may take before what is left is killed, until GiveStop says otherwise; tellLimit ends the service manager's client.
+const (
+	stopPatience = 4 * time.Second
+	tellLimit    = 5 * time.Second
+)
 
-// Stop stops the server at once, without a last checkpoint, and kills what is left of it after five seconds, as a stopped process heeds nothing else. No
-// process of it is left then. It starts none but the service manager's client, which is told, and not waited for before the server is stopped.
+// GiveStop says how long a stop that begins from now on may take before what is left is killed.
+func (o *Own) GiveStop(patience time.Duration) { o.stopFor.Store(int64(patience)) }
+
+// Stop stops the server at once, without a last checkpoint, and kills what is left of it in time (GiveStop), as a stopped process heeds nothing else. That costs
+// no data: either way the next start recovers from the WAL (manual, "Shutting Down the Server"). No process of it is left then. It starts none but the service
+// manager's client, which is told, and not waited for before the server is stopped.
 func (o *Own) Stop(ctx context.Context) error {
 	dir, err := o.dataDir()
 	if err != nil {
@@ -28,7 +35,7 @@ func (o *Own) Stop(ctx context.Context) error {
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
-		ctx, cancel := context.WithTimeout(ctx, stopLimit)
+		ctx, cancel := context.WithTimeout(ctx, tellLimit)
 		defer cancel()
 		o.stopUnit(ctx, dir)
 	}()
@@ -50,15 +57,14 @@ func (o *Own) quit(ctx context.Context, dir string) error {
 	if err := unix.Kill(pm.pid, unix.SIGQUIT); err != nil {
 		return errors.Join(err, o.Kill(ctx))
 	}
-	for waited := time.Duration(0); waited < stopLimit; waited += step {
-		if len(processes(dir)) == 0 {
-			return nil
-		}
-		if err := sleep(ctx, step); err != nil {
-			break
+	patient, end := context.WithTimeout(ctx, time.Duration(o.stopFor.Load())) // to see who is left takes its time too
+	defer end()
+	for len(processes(dir)) > 0 {
+		if err := sleep(patient, step); err != nil {
+			return o.Kill(ctx)
 		}
 	}
-	return o.Kill(ctx)
+	return nil
 }
 
 // Kill kills every process of the server, those too that are stopped by a signal, and returns when none is left: one that waits for its disk ends when that

@@ -66,6 +66,8 @@ func TestHealth(t *testing.T) {
 		{"arbiter without an executor", changed(onArbiter(), func(s *snapshot) { s.leader = "" }), "/liveness"},
 		{"not looked yet", nil, ""},
 		{"the watcher is late", changed(onMaster(), func(s *snapshot) { s.at = time.Hour - healthLimit - 1 }), "/liveness"},
+		{"within a short hand-over", changed(onMaster(), func(s *snapshot) { s.handover, s.at = 3*time.Second, time.Hour-3*time.Second }), masters},
+		{"later than a short hand-over", changed(onMaster(), func(s *snapshot) { s.handover, s.at = 3*time.Second, time.Hour-3*time.Second-1 }), "/liveness"},
 		{"the watcher hangs", changed(onMaster(), func(s *snapshot) { s.at = time.Hour - lifeLimit - 1 }), ""},
 		{"another one is master", changed(onMaster(), func(s *snapshot) { s.state.Master = "db2" }), "/health /liveness"},
 		{"an election", changed(onMaster(), func(s *snapshot) { s.state.Phase, s.state.Master = cluster.Electing, "" }), "/health /liveness"},
@@ -147,8 +149,11 @@ func TestHealthLimit(t *testing.T) {
 	if late := lookLimit + 2*round; healthLimit < late {
 		t.Errorf("a round comes at least every %s, and one is stale after %s", late, healthLimit)
 	}
-	if healthLimit > nodes.StopTime+nodes.ClockDrift {
-		t.Errorf("%s is longer than a hand-over without its lease", healthLimit)
+	for stop := nodes.MinStopTime; stop <= nodes.MaxStopTime; stop += time.Second {
+		s := &snapshot{handover: stop + nodes.ClockDrift}
+		if got := s.lasts(); got > stop+nodes.ClockDrift || got < 3*round {
+			t.Errorf("%s is longer than a hand-over without its lease, or too short for one look that hangs", got)
+		}
 	}
 }
 

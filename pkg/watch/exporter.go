@@ -49,16 +49,16 @@ func newExporter(now func() time.Duration, log *slog.Logger) *exporter {
 func (e *exporter) handler() http.Handler {
 	mux := http.NewServeMux()
 	for path, ask := range checks {
-		mux.HandleFunc(path, e.serveHealth(ask, healthLimit))
+		mux.HandleFunc(path, e.serveHealth(ask, (*snapshot).lasts))
 	}
-	mux.HandleFunc("/liveness", e.serveHealth(func(*snapshot, int64) string { return "" }, lifeLimit))
+	mux.HandleFunc("/liveness", e.serveHealth(func(*snapshot, int64) string { return "" }, lives))
 	mux.HandleFunc("/metrics", func(out http.ResponseWriter, in *http.Request) {
 		if !readOnlyMethod(out, in) {
 			return
 		}
 		s := e.latest.Load()
 		if s == nil {
-			http.Error(out, s.fresh(0, 0), http.StatusServiceUnavailable)
+			http.Error(out, s.fresh(0, nil), http.StatusServiceUnavailable)
 			return
 		}
 		var text bytes.Buffer

@@ -13,12 +13,22 @@ import (
 	"github.com/pgctl/pgctl/pkg/cluster"
 )
 
-// A round that is older than healthLimit says nothing about the server any more: it is less than any hand-over, in which an old master stops before
-// another one has clients. One older than lifeLimit says that the watcher hangs.
+// A round that is older than healthLimit says nothing about the server any more (lasts). One older than lifeLimit says that the watcher hangs.
 const (
 	healthLimit = 5 * time.Second
 	lifeLimit   = 10 * time.Second
 )
+
+// lasts is for how long a round says something about the server: no longer than what is left of the hand-over after the lease, in which an old master stops before
+// another one has clients.
+func (s *snapshot) lasts() time.Duration {
+	if s.handover == 0 {
+		return healthLimit
+	}
+	return min(healthLimit, s.handover)
+}
+
+func lives(*snapshot) time.Duration { return lifeLimit }
 
 // check is one question of a load balancer: why the answer is no; "" it is yes.
 type check func(s *snapshot, lagLimit int64) string
@@ -124,11 +134,11 @@ func ready(s *snapshot, _ int64) string {
 }
 
 // fresh says why a snapshot is too old to say anything.
-func (s *snapshot) fresh(now, limit time.Duration) string {
+func (s *snapshot) fresh(now time.Duration, limit func(*snapshot) time.Duration) string {
 	switch {
 	case s == nil:
 		return "the watcher has not looked yet"
-	case now-s.at > limit:
+	case now-s.at > limit(s):
 		return fmt.Sprintf("the watcher hangs: its last look was %s ago", (now - s.at).Round(time.Second))
 	}
 	return ""
@@ -188,7 +198,7 @@ func (s *snapshot) document(why string) healthDocument {
 }
 
 // serveHealth answers with 200 for yes and 503 for no.
-func (e *exporter) serveHealth(ask check, limit time.Duration) http.HandlerFunc {
+func (e *exporter) serveHealth(ask check, limit func(*snapshot) time.Duration) http.HandlerFunc {
 	return func(out http.ResponseWriter, in *http.Request) {
 		if !readOnlyMethod(out, in) {
 			return

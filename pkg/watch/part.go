@@ -277,6 +277,7 @@ func (w *watcher) reconcile(ctx context.Context, state *cluster.State, current b
 	p, sight := w.policy(), w.sight(now)
 	w.directory.resolve(p.Servers, now)
 	if w.server != nil {
+		w.server.own.GiveStop(p.StopPatience())
 		w.prepare(ctx, state, p)
 		w.wanted = cluster.Reconcile(state, w.facts, &sight, p)
 		if current && !w.held(state, p, now) {

@@ -27,6 +27,7 @@ type snapshot struct {
 	facts    *cluster.Facts // nil: no server here
 	postgres string         // its version; ""
 	serves   bool           // the rules let it go on as master
+	handover time.Duration  // what a hand-over takes after the lease: stop time and drift; 0 not known
 	current  cluster.LSN    // the master's position, as it said last
 	knows    bool           // that was a moment ago
 
@@ -103,6 +104,7 @@ func (w *watcher) snap(now time.Duration) *snapshot {
 		return s
 	}
 	p := w.policy()
+	s.handover = p.StopTime + p.Drift
 	s.voters, s.guarded = p.Voters, !p.Inactive && k.State.Phase != cluster.Unformed
 	if w.quorum.node != nil {
 		stats := w.quorum.node.Stats()

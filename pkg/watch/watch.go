@@ -119,7 +119,8 @@ type watcher struct {
 	exporter    *exporter // nil: it does not listen
 	unheard     string    // why it does not, though it shall
 	counters    counters
-	guard       *guard           // nil: no watchdog is wanted
+	guard       *guard // nil: no watchdog is wanted
+	lapse       lapse
 	wanted      []cluster.Action // by the rules, in the last round
 
 	soon    chan struct{} // of one: something has happened
@@ -160,7 +161,7 @@ func newWatcher(o Options) *watcher {
 	w := &watcher{
 		Options: o, name: o.Host, pid: os.Getpid(), config: &config{path: o.ServerYAML}, told: map[string]string{}, born: now, mark: rand.Text(),
 		memory: readMemory(o.MemoryPath, now, o.Now()), directory: newDirectory(), heard: map[string]cluster.Heard{}, letters: map[string]*dispatch{},
-		working: map[lane]*work{}, tried: map[string]time.Duration{}, probes: newProbes(), counters: newCounters(), soon: make(chan struct{}, 1), arrived: make(chan *dispatch, 64), looked: make(chan look, 1),
+		working: map[lane]*work{}, tried: map[string]time.Duration{}, probes: newProbes(), counters: newCounters(), lapse: newLapse(), soon: make(chan struct{}, 1), arrived: make(chan *dispatch, 64), looked: make(chan look, 1),
 		events: make(chan func(), 64), life: context.Background(),
 	}
 	w.do = w.act
@@ -203,6 +204,8 @@ func (w *watcher) loop(ctx context.Context) error {
 			w.tick(ctx)
 		case <-w.soon:
 			w.look(ctx)
+		case <-w.lapse.timer.C:
+			w.lapsed(ctx)
 		case l := <-w.looked:
 			w.looking = 0
 			w.counters.looked(sinceBoot() - l.began)
@@ -227,9 +230,7 @@ func (w *watcher) tick(ctx context.Context) {
 	w.join()
 	now := sinceBoot()
 	if w.looking != 0 && now-w.looking > lookLimit+round && w.server != nil { // not even the files answer
-		seen := w.server.last
-		seen.SQL, seen.SQLErr = nil, errors.New("a look at it does not come back")
-		w.round(ctx, look{sight: seen, began: w.looking, late: true})
+		w.blind(ctx)
 		return
 	}
 	w.look(ctx)
@@ -270,7 +271,9 @@ func (w *watcher) round(ctx context.Context, l look) {
 	if w.quorum != nil {
 		w.report(now)
 		w.lease(ctx, state, now)
-		w.reconcile(ctx, state, !w.woken(now) && (l.late || l.began > w.acted), now)
+		current := !w.woken(now) && (l.late || l.began > w.acted)
+		w.reconcile(ctx, state, current, now)
+		w.awaitLapse(state, current, now)
 		w.decide(ctx, state, now)
 		w.hurry(state)
 	}

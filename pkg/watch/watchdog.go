@@ -31,7 +31,8 @@ type device interface {
 // not leave an old master beside a new one: the machine is reset before the hand-over to the new one is over.
 //
 // It is fed while there is a sign of the quorum (cluster.Rules.MayServe) that is not older than the reserve, so it fires at the latest
-// reserve + timeout = lease + stop time after the last sign. The new master's clients wait for that, and for the drift of the clocks (M9).
+// reserve + timeout = lease + stop time after the last sign. The new master's clients wait for that, and for the drift of the clocks (M9). Where lease and
+// stop time are shorter than two late signs and the least timeout (down_after below 8 s), it fires up to 3 s too late, and says so.
 type guard struct {
 	path  string
 	check func(path string) error // what can be told without arming it
@@ -55,14 +56,24 @@ const (
 	guardMost  = time.Minute
 )
 
-// guardTimeout is the timeout for a lease. Signs of the quorum come every second, so two of them may be late.
-func guardTimeout(lease time.Duration) time.Duration {
-	return min(guardMost, (lease + nodes.StopTime - max(2*round, lease/2)).Truncate(time.Second))
+// guardTimes are those that a section gives: the lease of its master, and both together how long one may run after the last sign of the quorum.
+type guardTimes struct{ lease, runs time.Duration }
+
+func guardTimesOf(w *nodes.Watcher) guardTimes {
+	return guardTimes{w.Lease, w.Lease + nodes.StopTimeOf(w.DownAfter)}
 }
 
-// guardReserve is how old a sign of the quorum may be for the watchdog to be fed.
-func guardReserve(lease, timeout time.Duration) time.Duration {
-	return max(2*round, lease+nodes.StopTime-timeout)
+// due is the timeout that is in time. Signs of the quorum come every second, so two of them may be late.
+func (t guardTimes) due() time.Duration {
+	return min(guardMost, (t.runs - max(2*round, t.lease/2)).Truncate(time.Second))
+}
+
+// timeout is the one that is asked for.
+func (t guardTimes) timeout() time.Duration { return max(guardLeast, t.due()) }
+
+// reserve is how old a sign of the quorum may be for the watchdog to be fed.
+func (t guardTimes) reserve(timeout time.Duration) time.Duration {
+	return max(2*round, t.runs-timeout)
 }
 
 // guardDo is what is done about the watchdog in a round.
@@ -89,7 +100,7 @@ func guardWants(s *cluster.State, f *cluster.Facts, p *cluster.Policy, timeout t
 		return guardDisarm
 	}
 	within := *p
-	within.Lease = guardReserve(p.Lease, timeout)
+	within.Lease = guardTimes{p.Lease, p.Lease + p.StopTime}.reserve(timeout)
 	if cluster.Sound().MayServe(s, f, &within) {
 		return guardFeed
 	}
@@ -102,7 +113,7 @@ func (w *watcher) watch() {
 	if g == nil || section == nil {
 		return
 	}
-	do := guardHold
+	do, times := guardHold, guardTimesOf(section)
 	switch {
 	case section.InactiveFailover:
 		do = guardDisarm
@@ -110,7 +121,7 @@ func (w *watcher) watch() {
 		stops := slices.ContainsFunc(w.wanted, func(a cluster.Action) bool { return urgent[a.Do] })
 		timeout := g.timeout
 		if g.device == nil {
-			timeout = guardTimeout(section.Lease)
+			timeout = times.timeout()
 		}
 		do = guardWants(w.state(), w.facts, w.policy(), timeout, stops, w.server.last.Orphans > 0)
 	}
@@ -118,9 +129,9 @@ func (w *watcher) watch() {
 	case do == guardFeed && g.device != nil:
 		g.feed()
 	case do == guardFeed && w.due("watchdog"):
-		g.arm(section.Lease)
+		g.arm(times)
 	case do == guardDisarm && g.device == nil && w.memory.Armed && w.due("watchdog"): // by an earlier life of this watcher
-		g.arm(section.Lease)
+		g.arm(times)
 		g.disarm()
 	case do == guardDisarm && g.device != nil:
 		g.disarm()
@@ -140,7 +151,7 @@ func (g *guard) look() {
 }
 
 // arm opens the watchdog, and gives it its timeout.
-func (g *guard) arm(lease time.Duration) {
+func (g *guard) arm(times guardTimes) {
 	g.problem, g.late = "", ""
 	err := g.check(g.path)
 	var d device
@@ -151,7 +162,7 @@ func (g *guard) arm(lease time.Duration) {
 		g.problem = "it is not armed: " + problem(err)
 		return
 	}
-	want := guardTimeout(lease)
+	want := times.timeout()
 	seconds, err := d.SetTimeout(int(want / time.Second))
 	got := time.Duration(seconds) * time.Second
 	switch {
@@ -159,8 +170,8 @@ func (g *guard) arm(lease time.Duration) {
 		g.problem = fmt.Sprintf("it is not armed: %s takes no timeout of %s: %s", g.path, want, problem(err))
 	case got < guardLeast:
 		g.problem = fmt.Sprintf("it is not armed: the timeout of %s is %s, and a round may take %s", g.path, got, guardLeast)
-	case got > lease+nodes.StopTime-2*round:
-		g.late = fmt.Sprintf("it comes too late: %s has a timeout of %s, longer than %s, so another master may have clients before it fires", g.path, got, want)
+	case got > times.runs-2*round:
+		g.late = fmt.Sprintf("it comes too late: %s has a timeout of %s, longer than %s, so another master may have clients before it fires", g.path, got, times.due())
 	}
 	if err != nil || got < guardLeast {
 		if err := d.Disarm(); err != nil {

@@ -34,16 +34,23 @@ func (d *standIn) Leave() error  { d.did += "x"; return nil }
 // TestGuardTimeout: it fires before another master may have clients, and not while the watcher only waits for a look that hangs.
 func TestGuardTimeout(t *testing.T) {
 	for lease := 2 * time.Second; lease <= time.Hour; lease += 100 * time.Millisecond {
-		timeout := guardTimeout(lease)
-		if guardReserve(lease, timeout)+timeout > lease+nodes.StopTime {
-			t.Errorf("lease %s: %s + %s is longer than the lease and the stop time", lease, guardReserve(lease, timeout), timeout)
+		times := guardTimesOf(&nodes.Watcher{Lease: lease, DownAfter: lease + 6*time.Second})
+		timeout := times.timeout()
+		if times.reserve(timeout)+timeout > lease+nodes.MaxStopTime {
+			t.Errorf("lease %s: %s + %s is longer than the lease and the stop time", lease, times.reserve(timeout), timeout)
 		}
 		if timeout < guardLeast || timeout > guardMost || timeout%time.Second != 0 {
 			t.Errorf("lease %s: timeout %s", lease, timeout)
 		}
 	}
-	if got := guardTimeout(10 * time.Second); got != 10*time.Second {
+	if got := guardTimesOf(&nodes.Watcher{Lease: 10 * time.Second, DownAfter: 2 * time.Minute}).timeout(); got != 10*time.Second {
 		t.Errorf("a lease of 10s: %s", got)
+	}
+	for downAfter := nodes.MinStopTime + 3*time.Second; downAfter < 8*time.Second; downAfter += 100 * time.Millisecond { // as near as a round lets it be
+		times := guardTimesOf(&nodes.Watcher{Lease: 2 * time.Second, DownAfter: downAfter})
+		if late := times.reserve(guardLeast) + guardLeast - times.runs; times.timeout() != guardLeast || late <= 0 || late > 3*time.Second {
+			t.Errorf("down_after %s: timeout %s, %s too late", downAfter, times.timeout(), late)
+		}
 	}
 }
 
@@ -83,7 +90,7 @@ func TestGuardWants(t *testing.T) {
 	}
 	for _, tt := range tests {
 		s, f := reigning()
-		p := &cluster.Policy{Lease: 10 * time.Second}
+		p := &cluster.Policy{Lease: 10 * time.Second, StopTime: nodes.MaxStopTime}
 		if tt.change != nil {
 			tt.change(s, f, p)
 		}
@@ -102,7 +109,7 @@ func guarded(t *testing.T, d *standIn) *watcher {
 	})
 	w.guard.check = func(string) error { return nil }
 	w.guard.open = func(string) (device, error) { d.did += "o"; return d, nil }
-	w.config.taken, w.config.watcher = true, &nodes.Watcher{Lease: 10 * time.Second}
+	w.config.taken, w.config.watcher = true, &nodes.Watcher{Lease: 10 * time.Second, DownAfter: 2 * time.Minute}
 	state, facts := reigning()
 	w.quorum = &quorum{}
 	w.quorum.state.Store(&known{Index: 1, State: *state})
@@ -204,6 +211,18 @@ func TestGuardFaults(t *testing.T) {
 				t.Errorf("what was opened is disarmed: %q", tt.device.did)
 			}
 		})
+	}
+}
+
+// TestGuardOfAShortLease: with a down_after below 8 s none can be in time, as a round may take longer. It is armed all the same, and says so.
+func TestGuardOfAShortLease(t *testing.T) {
+	d := &standIn{most: 60}
+	w := guarded(t, d)
+	w.config.watcher = &nodes.Watcher{Lease: 2 * time.Second, DownAfter: 5 * time.Second}
+	w.watch()
+	const want = "it comes too late: /dev/watchdog has a timeout of 5s, longer than 2s, so another master may have clients before it fires"
+	if w.guard.fault() != want || d.did != "otf" || w.guard.timeout != guardLeast {
+		t.Errorf("got %q, did %q, timeout %s", w.guard.fault(), d.did, w.guard.timeout)
 	}
 }
 
