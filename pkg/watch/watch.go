@@ -104,7 +104,10 @@ type watcher struct {
 	facts       *cluster.Facts
 	decision    cluster.Decision
 	deciding    bool
-	joining     bool                                        // a change of the members is under way
+	joining     bool                                        // a change of the members is under way, or the lead is handed over
+	leadsSince  time.Duration                               // since when this host is the executor; 0 it is not
+	moved       time.Duration                               // when it last tried to hand the lead to a better seat; 0 never
+	steady      map[string]time.Duration                    // since when each other host is heard without a gap
 	asking      bool                                        // for the lease
 	do          func(context.Context, cluster.Action) error // act
 	working     map[lane]*work
@@ -159,7 +162,7 @@ func newWatcher(o Options) *watcher {
 	now := sinceBoot()
 	w := &watcher{
 		Options: o, name: o.Host, pid: os.Getpid(), config: &config{path: o.ServerYAML}, told: map[string]string{}, born: now, mark: rand.Text(),
-		memory: readMemory(o.MemoryPath, now, o.Now()), directory: newDirectory(), heard: map[string]cluster.Heard{}, letters: map[string]*dispatch{},
+		memory: readMemory(o.MemoryPath, now, o.Now()), directory: newDirectory(), heard: map[string]cluster.Heard{}, steady: map[string]time.Duration{}, letters: map[string]*dispatch{},
 		working: map[lane]*work{}, tried: map[string]time.Duration{}, probes: newProbes(), counters: newCounters(), soon: make(chan struct{}, 1), arrived: make(chan *dispatch, 64), looked: make(chan look, 1),
 		events: make(chan func(), 64), life: context.Background(),
 	}
