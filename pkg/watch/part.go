@@ -224,7 +224,7 @@ func (w *watcher) fetchState(ctx context.Context, host string) {
 }
 
 // lease asks the executor to confirm that this host is master, when the last confirmation is getting old.
-func (w *watcher) lease(ctx context.Context, state *cluster.State, now time.Duration) {
+func (w *watcher) lease(ctx context.Context, state *cluster.State) {
 	if w.server == nil || w.asking || state.Master != w.name || state.Phase == cluster.Electing {
 		return
 	}

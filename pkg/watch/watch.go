@@ -272,7 +272,7 @@ func (w *watcher) round(ctx context.Context, l look) {
 	w.announce(now)
 	if w.quorum != nil {
 		w.report(now)
-		w.lease(ctx, state, now)
+		w.lease(ctx, state)
 		w.reconcile(ctx, state, !w.woken(now) && (l.late || l.began > w.acted), now)
 		w.decide(ctx, state, now)
 		w.hurry(state)
