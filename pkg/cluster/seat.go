@@ -11,12 +11,12 @@ import (
 type Seat struct {
 	Host    string
 	Arbiter bool // no PostgreSQL is there
-	// Steady is for how long its watcher has run, and was heard without a gap; of the executor's own host, for how long it has led.
+	// Steady is for how long its watcher has run, and was heard without a gap; of the executor's own host, for how long it has led and nothing new was decided.
 	Steady time.Duration
 }
 
 // seatSteady is for how long a host must have been Steady, on either side: a host that comes and goes is not given the lead, and whoever has just got it
-// keeps it for a while.
+// keeps it for a while. What is between two steps is not at rest.
 const seatSteady = 10 * time.Second
 
 // What the loss of a host costs while the executor is there: an arbiter's costs an election of raft's. A standby's may also be the canary of the master, which has

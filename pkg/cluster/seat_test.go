@@ -72,7 +72,7 @@ func TestBetterSeat(t *testing.T) {
 		{"the first arbiter came a moment ago", "db1", func(x *seats) { x.others[2].Steady = 9 * time.Second }, "arb2"},
 		{"the first arbiter is silent", "db1", func(x *seats) { x.sight.Heard[3].At -= 5 * time.Second }, "arb2"},
 		{"what it says was long under way", "db1", func(x *seats) { x.sight.Heard[3].Delay = 5 * time.Second }, "arb2"},
-		{"the lead is new", "db1", func(x *seats) { x.own.Steady = 9 * time.Second }, ""},
+		{"the lead, or what was decided, is new", "db1", func(x *seats) { x.own.Steady = 9 * time.Second }, ""},
 		{"an election", "db1", func(x *seats) { x.state.Phase = cluster.Electing }, ""},
 		{"the gate is closed", "db1", func(x *seats) { x.state.Opened = false }, ""},
 		{"the sync set changes", "db1", func(x *seats) { x.state.Configs = make([]cluster.SyncConfig, 2) }, ""},

@@ -15,12 +15,10 @@ import (
 // decide is the executor's.
 func (w *watcher) decide(ctx context.Context, state *cluster.State, now time.Duration) {
 	if !w.quorum.leads() {
-		w.decision, w.leadsSince = cluster.Decision{}, 0
+		w.decision, w.decided = cluster.Decision{}, 0
 		return
 	}
-	if w.leadsSince == 0 {
-		w.leadsSince = now
-	}
+	w.keepRest(w.latest().Index, now)
 	p, sight := w.policy(), w.sight(now)
 	sight.Confirmed = w.quorum.unconfirmed(sight.Now)
 	p.Inactive = p.Inactive || w.anyInactive(p, now)

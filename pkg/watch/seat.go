@@ -36,12 +36,19 @@ func (w *watcher) keepSteady(d *dispatch) {
 	w.steady[host] = max(w.steady[host], d.came-d.Up)
 }
 
+// keepRest notes since when this host leads and nothing new was decided.
+func (w *watcher) keepRest(index uint64, now time.Duration) {
+	if w.decided != index {
+		w.decided, w.rests = index, now
+	}
+}
+
 // betterSeat is where the lead is to go now; nil it stays. It is asked for on the executor.
 func (w *watcher) betterSeat(s *cluster.State, sight *cluster.Sight, p *cluster.Policy, now time.Duration) *move {
 	if w.moved != 0 && now-w.moved < seatRetry || w.deciding {
 		return nil
 	}
-	own, contacts := cluster.Seat{Host: w.name, Arbiter: w.server == nil, Steady: now - w.leadsSince}, w.quorum.node.Contacts()
+	own, contacts := cluster.Seat{Host: w.name, Arbiter: w.server == nil, Steady: now - w.rests}, w.quorum.node.Contacts()
 	voters, _ := w.quorum.voters()
 	var others []cluster.Seat
 	for _, h := range w.hosts {

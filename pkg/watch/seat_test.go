@@ -110,3 +110,28 @@ func TestHandOverOfAnotherState(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestKeepRest: each decision of the quorum begins the time anew, and so does a new lead.
+func TestKeepRest(t *testing.T) {
+	w := &watcher{}
+	const s = time.Second
+	for _, tt := range []struct {
+		name      string
+		lost      bool
+		index     uint64
+		now, want time.Duration
+	}{
+		{"it leads", false, 7, 100 * s, 100 * s},
+		{"nothing new", false, 7, 105 * s, 100 * s},
+		{"something was decided", false, 8, 106 * s, 106 * s},
+		{"it leads again", true, 8, 120 * s, 120 * s},
+	} {
+		if tt.lost {
+			w.decide(t.Context(), &cluster.State{}, tt.now) // without a quorum it does not lead
+		}
+		w.keepRest(tt.index, tt.now)
+		if w.rests != tt.want {
+			t.Errorf("%s: since %s, expected %s", tt.name, w.rests, tt.want)
+		}
+	}
+}

@@ -105,7 +105,8 @@ type watcher struct {
 	decision    cluster.Decision
 	deciding    bool
 	joining     bool                                        // a change of the members is under way, or the lead is handed over
-	leadsSince  time.Duration                               // since when this host is the executor; 0 it is not
+	decided     uint64                                      // index of the state that it decided from last, as the executor; 0 it is not
+	rests       time.Duration                               // since when that is the same
 	moved       time.Duration                               // when it last tried to hand the lead to a better seat; 0 never
 	steady      map[string]time.Duration                    // since when each other host is heard without a gap
 	asking      bool                                        // for the lease
