@@ -24,7 +24,7 @@ func (w *world) promise() {
 	}
 	w.f.events = []event{{at: at, long: never, kind: kind, host: theMaster}}
 	if w.rng.one(2) {
-		w.f.events = append(w.f.events, event{at: at + w.p.DownAfter - w.rng.between(time.Second, 4*time.Second), kind: watcherCrash, host: theLeader})
+		w.f.events = append(w.f.events, event{at: at + w.p.DownAfter - w.rng.between(0, 2*time.Second), kind: watcherCrash, host: theLeader})
 	}
 }
 

@@ -131,12 +131,12 @@ func (n *Node) start() error {
 	if o.wrap != nil {
 		logs = o.wrap(logs)
 	}
-	transport := o.transport
-	if transport == nil {
+	over := o.transport
+	if over == nil {
 		o.Port.SetHosts(o.Hosts)
-		transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		over = &transport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			Stream: n.stream, MaxPool: maxPool, MaxRPCsInFlight: maxInFlight, Timeout: n.times.of(transportTimeout), Logger: log,
-		})
+		}), n.times.of(timeoutNowLimit)}
 	}
 	if o.transport == nil {
 		n.wait.Go(n.stream.serve)
@@ -148,7 +148,7 @@ func (n *Node) start() error {
 	}
 	n.wait.Go(n.edges.run)
 	n.raft, err = raft.NewRaft(config, n.replica,
-		&disk{LogStore: logs, limit: o.diskLimit, fail: n.fail}, &ballot{StableStore: n.store, fail: n.fail}, snapshots, transport)
+		&disk{LogStore: logs, limit: o.diskLimit, fail: n.fail}, &ballot{StableStore: n.store, fail: n.fail}, snapshots, over)
 	if err != nil {
 		close(n.edges.in)
 		return errors.Join(err, n.Err())

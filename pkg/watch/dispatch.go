@@ -27,6 +27,7 @@ type dispatch struct {
 	Version   string            `json:"version"`
 	Status    string            `json:"status"`
 	Announced uint64            `json:"announced"`      // up to which index events of the region were told
+	Up        time.Duration     `json:"up"`             // since this watcher began; 0: of a version that did not say it yet
 	Port      int               `json:"port,omitempty"` // of its PostgreSQL
 	Slot      string            `json:"slot,omitempty"` // that its standby uses on the master
 	came      time.Duration     // since boot

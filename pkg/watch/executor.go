@@ -15,9 +15,10 @@ import (
 // decide is the executor's.
 func (w *watcher) decide(ctx context.Context, state *cluster.State, now time.Duration) {
 	if !w.quorum.leads() {
-		w.decision = cluster.Decision{}
+		w.decision, w.decided = cluster.Decision{}, 0
 		return
 	}
+	w.keepRest(w.latest().Index, now)
 	p, sight := w.policy(), w.sight(now)
 	sight.Confirmed = w.quorum.unconfirmed(sight.Now)
 	p.Inactive = p.Inactive || w.anyInactive(p, now)
@@ -35,7 +36,7 @@ func (w *watcher) decide(ctx context.Context, state *cluster.State, now time.Dur
 		c = w.wayIsNotMade(state, now)
 	}
 	if c == nil {
-		w.advance(ctx)
+		w.advance(ctx, w.betterSeat(state, &sight, p, now))
 		return
 	}
 	w.deciding = true
@@ -97,12 +98,14 @@ func (w *watcher) wayIsNotMade(s *cluster.State, now time.Duration) *cluster.Com
 	return nil
 }
 
-// advance brings the members one change nearer to the inventory, once a round, while a majority has the same one.
-func (w *watcher) advance(ctx context.Context) {
+// advance brings the members one change nearer to the inventory, once a round, while a majority has the same one. Where none is due, the lead may go to a better
+// seat: never both at a time.
+func (w *watcher) advance(ctx context.Context, seat *move) {
 	if w.joining || !w.sameInventory() {
 		return
 	}
 	w.joining = true
+	index, lease := w.latest().Index, w.config.watcher.Lease
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
@@ -110,7 +113,17 @@ func (w *watcher) advance(ctx context.Context) {
 		if change != nil {
 			w.Log.Info("members", "change", change.String(), "error", problem(err))
 		}
-		w.post(func() { w.joining = false })
+		tried := change == nil && err == nil && seat != nil
+		if tried {
+			err = w.quorum.handOver(ctx, seat, index, lease)
+			w.Log.Info("hands the lead over", "to", seat.to, "why", seat.why, "error", problem(err))
+		}
+		w.post(func() {
+			w.joining = false
+			if tried {
+				w.moved = sinceBoot()
+			}
+		})
 	}()
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -158,7 +159,7 @@ func (w *watcher) report(now time.Duration) {
 	}
 	d := &dispatch{
 		Report: r, Index: w.latest().Index, Inventory: inventoryHash(w.hosts), Inactive: w.config.watcher.InactiveFailover,
-		Version: w.Version, Status: monitorStatus(w), Announced: w.news.announced,
+		Version: w.Version, Status: monitorStatus(w), Announced: w.news.announced, Up: now - w.born,
 	}
 	if w.server != nil {
 		d.Port, d.Slot = w.server.last.Port, w.server.last.Slot
@@ -184,6 +185,7 @@ func (w *watcher) hear(ctx context.Context, d *dispatch) {
 	if before, known := w.heard[d.Report.Host]; known && before.Seq >= d.Report.Seq && now-before.At < 3*round {
 		return
 	}
+	w.keepSteady(d)
 	w.heard[d.Report.Host], w.letters[d.Report.Host] = cluster.Heard{Report: d.Report, At: now, Delay: d.delay}, d
 	w.directory.setPort(d.Report.Host, d.Port)
 	w.news.heard(d.Announced)
@@ -223,7 +225,7 @@ func (w *watcher) fetchState(ctx context.Context, host string) {
 }
 
 // lease asks the executor to confirm that this host is master, when the last confirmation is getting old.
-func (w *watcher) lease(ctx context.Context, state *cluster.State, now time.Duration) {
+func (w *watcher) lease(ctx context.Context, state *cluster.State) {
 	if w.server == nil || w.asking || state.Master != w.name || state.Phase == cluster.Electing {
 		return
 	}
@@ -232,13 +234,13 @@ func (w *watcher) lease(ctx context.Context, state *cluster.State, now time.Dura
 		return
 	}
 	w.asking = true
-	leader, epoch, server := w.quorum.leader(), state.Epoch, w.server
+	epoch, server := state.Epoch, w.server
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, leaseLimit)
 		defer cancel()
-		grant, err := w.askLease(ctx, leader, epoch)
+		grant, sent, err := insist(ctx, func() (leaseGrant, error) { return w.askLease(ctx, w.quorum.leader(), epoch) })
 		if err == nil && grant.Epoch == epoch && grant.Gen <= w.latest().State.Gen {
-			server.leased(epoch, grant.Gen, now)
+			server.leased(epoch, grant.Gen, sent)
 		}
 		w.post(func() {
 			w.asking = false
@@ -247,6 +249,24 @@ func (w *watcher) lease(ctx context.Context, state *cluster.State, now time.Dura
 			}
 		})
 	}()
+}
+
+// insist asks for a lease once more, soon, where nobody leads or the lead is being handed over: the next round may be too late for a short lease. sent is
+// when the question was asked that was answered last.
+func insist(ctx context.Context, ask func() (leaseGrant, error)) (grant leaseGrant, sent time.Duration, err error) {
+	for {
+		sent = sinceBoot()
+		grant, err = ask()
+		var refusal *errAnswer
+		if !errors.Is(err, consensus.ErrNotLeader) && (!errors.As(err, &refusal) || refusal.status != http.StatusConflict) {
+			return grant, sent, err
+		}
+		select {
+		case <-ctx.Done():
+			return grant, sent, err
+		case <-time.After(leaseRetry):
+		}
+	}
 }
 
 func (w *watcher) askLease(ctx context.Context, leader string, epoch int64) (grant leaseGrant, err error) {

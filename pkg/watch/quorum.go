@@ -31,7 +31,9 @@ type quorum struct {
 	leading  atomic.Bool           // it leads, and has done a barrier since
 	broken   atomic.Pointer[error] // a state could not be kept: what is decided here could be forgotten
 	granted  atomic.Int64          // when, since boot in ns, a lease was confirmed last here, or when this host began to lead
-	wake     func()
+	// confirmed is when the lease was asked for, since boot in ns, that was granted last here; 0: none was.
+	confirmed atomic.Int64
+	wake      func()
 }
 
 // members are the hosts of a server.yaml, as the quorum takes them: servers, arbiters, and hosts that only carry a pool.
@@ -207,7 +209,8 @@ func (q *quorum) confirm(ctx context.Context, host string, epoch int64) (leaseGr
 	if !q.leads() {
 		return leaseGrant{}, consensus.ErrNotLeader
 	}
-	q.granted.Store(int64(sinceBoot())) // before the state is looked at: an election that is decided meanwhile must know of it
+	asked := int64(sinceBoot())
+	q.granted.Store(asked) // before the state is looked at: an election that is decided meanwhile must know of it
 	if err := errors.Join(q.node.Barrier(ctx), q.failed()); err != nil {
 		return leaseGrant{}, err
 	}
@@ -215,6 +218,7 @@ func (q *quorum) confirm(ctx context.Context, host string, epoch int64) (leaseGr
 	if s.Epoch != epoch || s.Master != host {
 		return leaseGrant{}, fmt.Errorf("the quorum knows %q as the master of epoch %d", s.Master, s.Epoch)
 	}
+	q.confirmed.Store(asked)
 	return leaseGrant{Epoch: s.Epoch, Gen: s.Gen}, nil
 }
 

@@ -104,7 +104,11 @@ type watcher struct {
 	facts       *cluster.Facts
 	decision    cluster.Decision
 	deciding    bool
-	joining     bool                                        // a change of the members is under way
+	joining     bool                                        // a change of the members is under way, or the lead is handed over
+	decided     uint64                                      // index of the state that it decided from last, as the executor; 0 it is not
+	rests       time.Duration                               // since when that is the same
+	moved       time.Duration                               // when it last tried to hand the lead to a better seat; 0 never
+	steady      map[string]time.Duration                    // since when each other host is heard without a gap
 	asking      bool                                        // for the lease
 	do          func(context.Context, cluster.Action) error // act
 	working     map[lane]*work
@@ -160,7 +164,7 @@ func newWatcher(o Options) *watcher {
 	now := sinceBoot()
 	w := &watcher{
 		Options: o, name: o.Host, pid: os.Getpid(), config: &config{path: o.ServerYAML}, told: map[string]string{}, born: now, mark: rand.Text(),
-		memory: readMemory(o.MemoryPath, now, o.Now()), directory: newDirectory(), heard: map[string]cluster.Heard{}, letters: map[string]*dispatch{},
+		memory: readMemory(o.MemoryPath, now, o.Now()), directory: newDirectory(), heard: map[string]cluster.Heard{}, steady: map[string]time.Duration{}, letters: map[string]*dispatch{},
 		working: map[lane]*work{}, tried: map[string]time.Duration{}, probes: newProbes(), counters: newCounters(), lapse: newLapse(), soon: make(chan struct{}, 1), arrived: make(chan *dispatch, 64), looked: make(chan look, 1),
 		events: make(chan func(), 64), life: context.Background(),
 	}
@@ -270,7 +274,7 @@ func (w *watcher) round(ctx context.Context, l look) {
 	w.announce(now)
 	if w.quorum != nil {
 		w.report(now)
-		w.lease(ctx, state, now)
+		w.lease(ctx, state)
 		current := !w.woken(now) && (l.late || l.began > w.acted)
 		w.reconcile(ctx, state, current, now)
 		w.awaitLapse(state, current, now)
