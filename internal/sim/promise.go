@@ -7,7 +7,7 @@ import (
 	"github.com/pgctl/pgctl/pkg/cluster"
 )
 
-// A promise is a schedule with one lasting fault of the master, and perhaps the executor gone in the middle of it: another master has to
+// A promise is a schedule with one lasting fault of the master, and perhaps the executor gone in the middle of it, three times: another master has to
 // serve within a bound. The bound is what docs/safety.md states: down_after, the hand-over or the freeze, and a few rounds.
 
 // promise replaces the faults of a schedule.
@@ -23,8 +23,10 @@ func (w *world) promise() {
 		w.until += time.Duration(w.p.MaxStarts) * 3 * time.Second
 	}
 	w.f.events = []event{{at: at, long: never, kind: kind, host: theMaster}}
-	if w.rng.one(2) {
-		w.f.events = append(w.f.events, event{at: at + w.p.DownAfter - w.rng.between(0, 2*time.Second), kind: watcherCrash, host: theLeader})
+	if w.rng.one(2) { // before it is time, again and again: who takes over takes over what was seen
+		for k := range time.Duration(3) {
+			w.f.events = append(w.f.events, event{at: at + (k+1)*w.p.DownAfter - w.rng.between(0, 2*time.Second), kind: watcherCrash, host: theLeader})
+		}
 	}
 }
 
