@@ -66,7 +66,7 @@ fuzz: ## run every fuzz test for FUZZTIME
 bench: lab-deps ## ask hundreds of hosts against asking one; measure outages on real hosts, BENCH_RUNS times each (long)
 	$(GO) test -run '^$$' -bench . -benchtime 10x ./pkg/observe
 	@if reason=$$($(LAB) check 2>&1); then \
-		BENCH_RUNS=$(BENCH_RUNS) $(GO) test -tags lab -count=1 -timeout 3h -v -run '^TestBenchKeep$$' ./cmd/pgctl; \
+		BENCH_RUNS=$(BENCH_RUNS) $(GO) test -tags lab -count=1 -parallel 1 -timeout 3h -v -run '^TestBenchKeep$$' ./cmd/pgctl; \
 	else \
 		echo "make bench: left out the outages on real hosts: $$reason"; \
 	fi

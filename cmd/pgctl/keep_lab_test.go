@@ -150,6 +150,9 @@ type apps struct {
 	writers []*lab.Writer
 }
 
+// writeEvery is how far apart the writes of an application are.
+const writeEvery = 10 * time.Millisecond
+
 func applications(t *testing.T, r *lab.Region) *apps {
 	t.Helper()
 	var a apps
@@ -158,9 +161,9 @@ func applications(t *testing.T, r *lab.Region) *apps {
 		must(t, err)
 		a.names, a.writers = append(a.names, name), append(a.writers, w)
 	}
-	start("direct", lab.WriterSpec{Targets: r.Servers(), Port: r.Host("db1").Port(), Timeout: 2 * time.Second, Interval: 30 * time.Millisecond})
+	start("direct", lab.WriterSpec{Targets: r.Servers(), Port: r.Host("db1").Port(), Timeout: 2 * time.Second, Interval: writeEvery})
 	for _, p := range r.Pools() {
-		start("pool "+p.Name(), lab.WriterSpec{Targets: []*lab.Host{p}, Interval: 30 * time.Millisecond})
+		start("pool "+p.Name(), lab.WriterSpec{Targets: []*lab.Host{p}, Interval: writeEvery})
 	}
 	return &a
 }

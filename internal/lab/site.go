@@ -115,7 +115,9 @@ func (r *Region) configureFirstbox() error {
 	} else {
 		d.write("/pitrix/conf/nodes/pgserver", nodesFile(r.spec.servers()), 0o644, rootUser)
 	}
-	d.write("/pitrix/conf/nodes/pgpool", nodesFile(r.spec.pools()), 0o644, rootUser)
+	if pools := r.spec.pools(); len(pools) > 0 {
+		d.write("/pitrix/conf/nodes/pgpool", nodesFile(pools), 0o644, rootUser)
+	}
 	if arbiters := r.spec.arbiters(); len(arbiters) > 0 {
 		d.write("/pitrix/conf/nodes/webservice", nodesFile(arbiters), 0o644, rootUser)
 	}
@@ -173,7 +175,10 @@ func serverYAML(s Spec, zone string) string {
 	}
 	for _, h := range s.hosts() {
 		if h.server {
-			fmt.Fprintf(&nodes, "    %s:\n      zone_id: '%s'\n      pgpools: '%s'\n", h.name, h.zone, strings.Join(s.pools(), ","))
+			fmt.Fprintf(&nodes, "    %s:\n      zone_id: '%s'\n", h.name, h.zone)
+			if pools := s.pools(); len(pools) > 0 {
+				fmt.Fprintf(&nodes, "      pgpools: '%s'\n", strings.Join(pools, ","))
+			}
 		}
 	}
 	var more strings.Builder

@@ -37,6 +37,8 @@ type Spec struct {
 	// OwnPools puts the pools on hosts pool1 and pool2 of their own, instead of on
 	// the first two servers.
 	OwnPools bool
+	// NoPools leaves the pools out.
+	NoPools bool
 	// Postgres is "15" (Debian's packages and paths; also when empty) or "10"
 	// (10.23 with its data in /opt/postgresql/data, on port 5433).
 	Postgres string
@@ -160,7 +162,7 @@ func (s Spec) hosts() []hostSpec {
 	for i := range s.Servers {
 		hosts = append(hosts, hostSpec{
 			name: fmt.Sprintf("db%d", i+1), addr: address(11 + i), zone: zoneID(i),
-			server: true, pool: !s.OwnPools && i < 2,
+			server: true, pool: !s.OwnPools && !s.NoPools && i < 2,
 		})
 	}
 	if s.OwnPools {

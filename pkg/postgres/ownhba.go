@@ -183,7 +183,9 @@ func (o *Own) loadHBA(ctx context.Context, pm postmaster) error {
 }
 
 // reloadStep is how long a reload is waited for until it is asked for again: mostly it is a matter of milliseconds.
-func reloadStep(tries int) time.Duration { return min(50*time.Millisecond, 5*time.Millisecond<<min(tries, 4)) }
+func reloadStep(tries int) time.Duration {
+	return min(50*time.Millisecond, 5*time.Millisecond<<min(tries, 4))
+}
 
 // confirm takes the file for read when a session that began after the reload saw no error in it.
 func (o *Own) confirm(pm postmaster, h hbaSight, line, fault string) error {

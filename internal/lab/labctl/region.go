@@ -65,6 +65,7 @@ func up(ctx context.Context, args []string) error {
 	flags.StringVar(&spec.Name, "name", "region", "region `name`")
 	flags.IntVar(&spec.Servers, "servers", 0, "PostgreSQL servers, 1 to 4; 0: two")
 	flags.IntVar(&spec.Arbiters, "arbiters", 0, "arbiters, 1 to 4; 0: two with fewer than three servers, else none; -1: none")
+	flags.BoolVar(&spec.NoPools, "no-pools", false, "no pools")
 	flags.BoolVar(&spec.OwnPools, "own-pools", false, "pools on hosts of their own, not on the first two servers")
 	flags.StringVar(&spec.Postgres, "postgres", "", "PostgreSQL `version`, 15 (the default) or 10")
 	flags.BoolVar(&spec.PG9, "pg9", false, "a PostgreSQL 9.x site of installer 3.x: pgmaster and pgslave, two pools that can fail over, no systemd")
