@@ -14,18 +14,24 @@ fi
 i=0
 while [ -n "$old" ] && [ -d "/proc/$old" ] && [ $i -lt 1500 ]; do
   # one that waits for a backend that is gone heeds no signal for as long as that takes; there is nothing in it to be lost
-  [ $i -lt 100 ] || pkill -KILL -x pgpool
+  [ $i -lt 25 ] || pkill -KILL -x pgpool
   i=$((i + 1))
   sleep 0.02
 done
 if [ -d /run/systemd/system ]; then systemctl stop --job-mode=ignore-dependencies "$unit"; else wait; fi
+# one that was killed leaves its shared memory behind, more than 100 MB each time
+while read -r _ id _ _ creator _ attached _; do
+  if [ -n "$old" ] && [ "$creator" = "$old" ] && [ "$attached" = 0 ]; then ipcrm -m "$id"; fi
+done </proc/sysvipc/shm
 # pgpool_status is read at the start by position: a backend that was down under another name would stay down
 for dir in $4; do rm -f "$dir/pgpool_status"; done
 for dir in $5; do rm -f "$dir/.s.PGSQL.$port"; done
 wait "$changed"
 if [ -d /run/systemd/system ]; then
-  systemctl reset-failed "$unit" 2>/dev/null # what failed, or was started too often, would be refused
-  systemctl start --job-mode=ignore-dependencies "$unit"
+  systemctl start --job-mode=ignore-dependencies "$unit" 2>/dev/null || {
+    systemctl reset-failed "$unit" # it was started too often
+    systemctl start --job-mode=ignore-dependencies "$unit"
+  }
 else
   service "${unit%.service}" start
 fi
