@@ -11,10 +11,7 @@ func (w *world) facts(i int) *cluster.Facts {
 	h := &w.hosts[i]
 	x, p := &h.w, h.pg
 	if p.up && w.now < p.sigstop && x.last != nil {
-		f := *x.last // it does not answer: what was known
-		f.Silent = h.clock - x.answered
-		x.ages(&f, h, w.now)
-		return &f
+		return w.silent(i)
 	}
 	f := &cluster.Facts{
 		Host: h.name, Name: h.incarnation, System: 42, Running: p.up, Stopped: p.stopped, Starts: x.starts, StartAge: h.clock - x.triedAt, Gate: p.gate,
@@ -31,6 +28,22 @@ func (w *world) facts(i int) *cluster.Facts {
 		f.Silent = cluster.Never
 		x.since, x.gone = h.clock, h.clock
 	}
+	x.ages(f, h, w.now)
+	x.last = f
+	return f
+}
+
+// silent is what is known of a server that runs and does not answer: the files, and what cannot have changed; none of its processes.
+func (w *world) silent(i int) *cluster.Facts {
+	h := &w.hosts[i]
+	x, last := &h.w, h.w.last
+	f := &cluster.Facts{
+		Host: last.Host, Name: last.Name, System: last.System, Running: true, Silent: h.clock - x.answered, Starts: x.starts, StartAge: h.clock - x.triedAt,
+		Recovery: last.Recovery, Gate: h.pg.gate, Rows: last.Rows, Recovered: last.Recovered, Clients: last.Clients, FrozenFor: h.frozenFor, MasterFile: h.masterFile,
+		Names: cluster.NamesFacts{Shown: x.shown, ShownFor: h.clock - x.shownAt, Proof: x.proof},
+	}
+	f.Upstream.File, f.Upstream.FileEpoch = w.nameOf(h.pg.service), h.serviceEpoch
+	x.since, x.gone = h.clock, h.clock
 	x.ages(f, h, w.now)
 	x.last = f
 	return f

@@ -164,7 +164,7 @@ func (w *world) policy() {
 	w.p = cluster.Policy{
 		Needed: w.topo.Needed, MasterByTS: w.rng.one(2),
 		DownAfter: 12 * time.Second, StandbyDownAfter: 4 * time.Second, SpareAfter: 10 * time.Second, Lease: 4 * time.Second,
-		StopTime: 2 * time.Second, Drift: 500 * time.Millisecond, Fresh: 3 * time.Second, RetryInterval: retryInterval + 2*tick,
+		StopTime: 2 * time.Second, Drift: 500 * time.Millisecond, Fresh: 3 * time.Second, RetryInterval: time.Nanosecond,
 		PromoteTimeout: 15 * time.Second, JoinDeadline: 3 * time.Second, JoinDamping: time.Second, JoinLag: 8,
 		AntiFlap: 0, MaxStarts: 3, StartRetry: time.Second,
 	}

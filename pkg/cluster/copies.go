@@ -15,8 +15,8 @@ func final(f *Facts) (LSN, bool) {
 	return f.Replayed, true
 }
 
-// frozen: the marker of this election is on disk, the service file names nobody, and no receiver came back within a retry interval. A
-// reload that was sent, or a receiver that was signalled, is no freeze.
+// frozen: the marker of this election is on disk, the service file names nobody, and no receiver is there, or can come back: one that is begun now reads
+// that file. A reload that was sent, or a receiver that was signalled, is no freeze.
 func frozen(f *Facts, base int64, p *Policy) bool {
 	return base != 0 && f.FrozenFor == base && f.Upstream.File == "" && f.Upstream.Receiver == "" && f.Upstream.Gone >= p.RetryInterval
 }

@@ -115,7 +115,7 @@ func (d *decider) best(e *Election, bar LSN) (Candidate, bool) {
 		if f.Position < bar || own == nil || !own.Running || !own.Recovery || own.Unsafe != "" || own.Name != f.Member || d.s.QuarantineOf(f.Host) != "" {
 			continue
 		}
-		all = append(all, Candidate{Host: f.Host, Member: f.Member, Position: f.Position, Failed: f.Host == e.Failed, Old: f.Host == e.OldMaster, Wanted: f.Host == e.Wanted})
+		all = append(all, Candidate{Host: f.Host, Member: f.Member, Position: f.Position, Failed: f.Host == e.Failed || own.Starts > d.p.MaxStarts, Old: f.Host == e.OldMaster, Wanted: f.Host == e.Wanted})
 	}
 	if len(all) == 0 {
 		return Candidate{}, false

@@ -25,7 +25,7 @@ type Policy struct {
 	StopTime         time.Duration // a master's stop takes no longer, from the end of its lease on (nodes.StopTimeOf)
 	Drift            time.Duration // two monotonic clocks differ by no more meanwhile
 	Fresh            time.Duration // a report older than that is silence: three heartbeats
-	RetryInterval    time.Duration // wal_retrieve_retry_interval: a receiver that may come back is back by then
+	RetryInterval    time.Duration // a frozen server's receiver that may come back is back by then; of one that reads the service file, none may
 	PromoteTimeout   time.Duration // an elected server that is not promoted by then is given up
 	JoinDeadline     time.Duration // a joining member that holds up commits for so long is taken out again
 	JoinDamping      time.Duration // how long a standby streams before it joins; doubled with each flap

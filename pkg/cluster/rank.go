@@ -10,7 +10,7 @@ type Candidate struct {
 	Host     string
 	Member   string
 	Position LSN
-	Failed   bool // it was elected by the attempt before, and did not get there
+	Failed   bool // it was elected by the attempt before and did not get there, or its starts fail
 	Old      bool // it was the master of the epoch that is over
 	Wanted   bool // an operator wants it
 }

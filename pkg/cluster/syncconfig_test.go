@@ -246,3 +246,25 @@ func TestEmptyIsProven(t *testing.T) {
 		}
 	}
 }
+
+// TestSilenceProvesNothing: a look without an answer shows no walsender and no statement. The names that were seen before are not in force for that, and no
+// position that is not known is that of the proof.
+func TestSilenceProvesNothing(t *testing.T) {
+	s, reports, p := wellRegion(t)
+	f := reports["a"].Facts
+	f.Names.Proof = nil
+	for i := range f.Senders {
+		f.Senders[i].Priority = 9
+	}
+	wants := func(name string) {
+		t.Helper()
+		for _, a := range cluster.Reconcile(&s, f, &cluster.Sight{Heard: []cluster.Heard{{Report: reports["a"]}}}, &p) {
+			if a.Do == cluster.DoRemember {
+				t.Errorf("%s: %+v", name, a.Proof)
+			}
+		}
+	}
+	wants("the walsenders go by older names")
+	f.Silent, f.Senders, f.Current = time.Second, nil, 0
+	wants("it gives no answer")
+}

@@ -153,7 +153,7 @@ func (o *Own) LoadHBA(ctx context.Context) error {
 
 // loadHBA proves that the server has read pg_hba.conf as it is, by a SIGHUP. The postmaster notes the moment in which it has read postgresql.conf, and then
 // reads pg_hba.conf, before it lets anybody in again (SIGHUP_handler, since 16 process_pm_reload_request, in postmaster.c). So a moment that differs from one that was seen
-// after the file had been written, and a session that began after that, are the proof; which of two moments is the later one, a clock that was set may
+// after the file had been written, in a session that connected after the signal was sent, is the proof; which of two moments is the later one, a clock that was set may
 // belie. A file with an error is not taken at all, and changes nothing.
 func (o *Own) loadHBA(ctx context.Context, pm postmaster) error {
 	h, err := o.lookHBA(pm)

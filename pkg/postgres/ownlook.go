@@ -49,6 +49,7 @@ type OwnSight struct {
 	Direct    string   // the host in primary_conninfo where it is not
 	Slot      string   // primary_slot_name in the files
 	Archive   bool     // restore_command is set: by the files up to 11, from 12 on by SHOW where it answers
+	Unread    bool     // whom it is to follow could not be read
 	FilesErr  error    // what of the files could not be read; what it concerns is left zero
 
 	SQL      *OwnSQL // nil: it did not answer
@@ -139,6 +140,7 @@ func (o *Own) lookFiles(s *OwnSight) (pm postmaster, h hbaSight) {
 	}
 	defer func() { s.FilesErr = errors.Join(errs...) }()
 	var err error
+	s.Unread = true
 	if s.DataDir, err = o.dataDir(); failed(err) {
 		return pm, h
 	}
@@ -169,7 +171,7 @@ func (o *Own) lookFiles(s *OwnSight) (pm postmaster, h hbaSight) {
 	if s.Major > 0 {
 		s.Gate, s.GateSince, err = gated(s.DataDir, s.Major)
 		failed(err)
-		failed(o.lookFollowing(s))
+		s.Unread = failed(o.lookFollowing(s))
 	}
 	if h, err = o.lookHBA(pm); !failed(err) && !s.Running && s.Orphans == 0 {
 		o.noteOff(h)

@@ -209,10 +209,8 @@ func (w *watcher) act(ctx context.Context, a cluster.Action) error {
 func (w *watcher) power(ctx context.Context, a cluster.Action) error {
 	own := w.server.own
 	switch a.Do {
-	case cluster.DoPromote:
-		return own.Promote(ctx)
-	case cluster.DoWriteRow:
-		return own.WriteRow(ctx, a.Epoch, a.Nonce)
+	case cluster.DoPromote, cluster.DoWriteRow:
+		return w.ascend(ctx, a)
 	case cluster.DoMakeWay:
 		return w.makeWay(ctx)
 	case cluster.DoStop:
@@ -232,6 +230,18 @@ func (w *watcher) power(ctx context.Context, a cluster.Action) error {
 		return w.renew(ctx, a)
 	}
 	return fmt.Errorf("nobody knows how to %q", a.Do)
+}
+
+// ascend promotes, or signs, as long as this host is known to be the elected one: what is done before them may take its time, and an election that went on
+// to another server meanwhile would find this one to be no copy any more.
+func (w *watcher) ascend(ctx context.Context, a cluster.Action) error {
+	if s := w.state(); s.Phase != cluster.Elected || s.Master != w.name || s.Epoch != a.Epoch {
+		return fmt.Errorf("epoch %d of %s is over", a.Epoch, w.name)
+	}
+	if a.Do == cluster.DoPromote {
+		return w.server.own.Promote(ctx)
+	}
+	return w.server.own.WriteRow(ctx, a.Epoch, a.Nonce)
 }
 
 // stop is noted before, as the watcher may end in the middle of it, and after, as it may have been seen to run meanwhile.

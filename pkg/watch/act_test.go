@@ -3,11 +3,13 @@ package watch
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/postgres"
 )
 
 // TestBrokenOff: a stop waits for nothing, and neither does the next one; but nothing else is begun while what was broken off is still between two steps.
@@ -66,4 +68,28 @@ func TestBrokenOff(t *testing.T) {
 		close(hung)
 		expectOf(nil, cluster.DoStop, cluster.DoKill, cluster.DoRenew, cluster.DoStop, cluster.DoRenew, cluster.DoStartReadOnly)
 	})
+}
+
+// TestElectedNoMore: what was decided for an epoch is not done when its time has passed while something before it took long.
+func TestElectedNoMore(t *testing.T) {
+	w := newWatcher(Options{Host: "db1", Log: slog.New(slog.DiscardHandler), Now: time.Now, MemoryPath: t.TempDir() + "/memory"})
+	w.server = newServer(postgres.OwnServer(nil, postgres.Settings{DataDir: t.TempDir()}), "db1", &w.memory, time.Hour)
+	w.quorum = &quorum{}
+	for _, tt := range []struct {
+		s    cluster.State
+		over bool
+	}{
+		{cluster.State{Phase: cluster.Elected, Master: "db1", Epoch: 4}, false},
+		{cluster.State{Phase: cluster.Elected, Master: "db2", Epoch: 5}, true},
+		{cluster.State{Phase: cluster.Elected, Master: "db1", Epoch: 5}, true},
+		{cluster.State{Phase: cluster.Electing, Epoch: 5}, true},
+	} {
+		w.quorum.state.Store(&known{State: tt.s})
+		for _, do := range []cluster.Do{cluster.DoPromote, cluster.DoWriteRow} {
+			err := w.act(t.Context(), cluster.Action{Do: do, Epoch: 4})
+			if err == nil || strings.Contains(err.Error(), "is over") != tt.over { // there is no PostgreSQL here
+				t.Errorf("%s in %+v: %v", do, tt.s, err)
+			}
+		}
+	}
 }

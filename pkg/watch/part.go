@@ -114,7 +114,7 @@ const freshFor = 4 * round
 
 // freezeFor is how long no receiver is seen after the service file names nobody. A look reads that file first and asks for receivers then: one that has
 // connected by what the file said before is seen, as it shows from before its connection on (source: AuxiliaryProcessMain), and one that is begun later
-// finds nobody. So the first look will do, and what a look takes is longer than this; of a server that gives no answer it is 0.
+// finds nobody. So the first look that no action of the watcher's overlaps will do, and what a look takes is longer than this; of a server that gives no answer it is 0.
 const freezeFor = time.Nanosecond
 
 // seen turns a look into facts.
@@ -124,7 +124,7 @@ func (w *watcher) seen(l look, state *cluster.State, now time.Duration) *cluster
 	master, _ := os.ReadFile(failover.MasterFile)
 	sight := w.sight(l.began)
 	f := w.server.facts(l.sight, view{
-		now: now, asked: l.began, state: state, sight: &sight, frozen: frozen,
+		now: now, asked: l.began, between: w.working[laneServer] != nil || l.began <= w.acted, state: state, sight: &sight, frozen: frozen,
 		masterFile: strings.TrimSpace(string(master)), hostOf: w.directory.hostOf,
 	})
 	w.directory.setMember(l.sight.Member)

@@ -66,6 +66,7 @@ func newServer(own *postgres.Own, host string, m *memory, now time.Duration) *se
 // view is what the loop knows at a moment beside the server itself.
 type view struct {
 	now, asked time.Duration // now, and when the look began
+	between    bool          // an action on the server was under way: the look may have seen it half done
 	state      *cluster.State
 	sight      *cluster.Sight // heard before the look began
 	frozen     int64          // base of the marker; 0
@@ -95,6 +96,9 @@ func (s *server) facts(seen postgres.OwnSight, v view) *cluster.Facts {
 	}
 	if seen.Service != s.file {
 		s.file, s.gone = seen.Service, v.asked
+	}
+	if v.between || seen.Unread {
+		s.gone = v.now // whether a receiver can come back is not known
 	}
 	if seen.Running && seen.SQL != nil {
 		m.Answered, s.sql = v.now, seen.SQL

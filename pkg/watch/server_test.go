@@ -102,3 +102,33 @@ func TestCanaryAndLease(t *testing.T) {
 		t.Errorf("who granted it knew more: %v", f.Lease)
 	}
 }
+
+// TestGone: no receiver can come back only when one look has seen it all, with no action of the watcher's beside it.
+func TestGone(t *testing.T) {
+	s := newServer(nil, "b", &memory{}, time.Hour)
+	at := time.Hour
+	look := func(seen postgres.OwnSight, between bool) bool {
+		at += time.Second
+		seen.Running, seen.SQL = true, &postgres.OwnSQL{Recovery: true}
+		f := s.facts(seen, view{now: at, asked: at - 20*time.Millisecond, between: between, state: &cluster.State{}, sight: &cluster.Sight{}, frozen: 3, hostOf: func(string) string { return "" }})
+		return cluster.Sound().Frozen(f, 3, &cluster.Policy{RetryInterval: freezeFor})
+	}
+	followed, nobody := postgres.OwnSight{Service: postgres.Upstream{Host: "a"}}, postgres.OwnSight{}
+	for i, tt := range []struct {
+		seen    postgres.OwnSight
+		between bool
+		want    bool
+	}{
+		{followed, false, false},
+		{nobody, true, false}, // the freeze is at work
+		{nobody, false, true},
+		{nobody, true, false}, // something else is
+		{postgres.OwnSight{Unread: true}, false, false},
+		{nobody, false, true},
+		{postgres.OwnSight{Direct: "a"}, false, false},
+	} {
+		if got := look(tt.seen, tt.between); got != tt.want {
+			t.Errorf("look %d: frozen %v", i, got)
+		}
+	}
+}
