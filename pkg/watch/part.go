@@ -199,6 +199,9 @@ func (w *watcher) hear(ctx context.Context, d *dispatch) {
 			w.post(func() { w.fetching = false })
 		}()
 	}
+	if w.server != nil && d.Report.Host == w.state().Master && w.hurried == 0 && w.masterClosed(w.state()) { // it waits for its standbys, or is about to
+		w.again()
+	}
 	if w.quorum.leads() && (!w.settled() || stall(w.state(), d.Report) >= w.config.watcher.StandbyDownAfter) {
 		w.decide(ctx, w.state(), sinceBoot())
 	}
