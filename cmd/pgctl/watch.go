@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"runtime"
 
 	"github.com/spf13/cobra"
 
@@ -45,7 +46,12 @@ SIGTERM and Ctrl-C end it.`,
 	return cmd
 }
 
+// processors are what a watcher needs at the most. Go takes all that there are, and looks for work on each whenever something happens: told that there are
+// 16, an idle watcher took up to a quarter more processor time than with 2 (measured on two cores).
+const processors = 2
+
 func (a *app) watch(ctx context.Context, serverYAML string) error {
+	runtime.GOMAXPROCS(min(runtime.GOMAXPROCS(0), processors))
 	cfg, err := a.config()
 	if err != nil {
 		return err

@@ -52,7 +52,7 @@ func debianCluster(data, conf string) (string, error) {
 		return "", err
 	}
 	seen := map[string]bool{}
-	var all, running, configured []string
+	var all []string
 	for _, dir := range found {
 		base, suffix, aside := strings.Cut(dir, ".pgctl-")
 		switch {
@@ -68,6 +68,12 @@ func debianCluster(data, conf string) (string, error) {
 		}
 		seen[dir] = true
 		all = append(all, dir)
+	}
+	if len(all) == 1 { // as nearly everywhere: nothing to choose
+		return all[0], nil
+	}
+	var running, configured []string
+	for _, dir := range all {
 		if isDir(conf + strings.TrimPrefix(dir, data)) {
 			configured = append(configured, dir)
 		}
@@ -184,24 +190,21 @@ func readPostmaster(dir string) (postmaster, error) {
 // running tells whether that process is there and has this data directory as its working directory, as every process of a server has. A
 // number may be another process's by now. A process that has ended and was not waited for does not run.
 func (pm postmaster) running() bool {
-	return pm.pid > 0 && isOf(pm.pid, pm.dataDir) && lives(pm.pid)
+	return pm.pid > 0 && isOf(pm.pid, pm.dataDir)
 }
 
-// isOf tells whether a process is a PostgreSQL process of the data directory.
+// isOf tells whether a process is a PostgreSQL process of the data directory that has not ended.
 func isOf(pid int, dataDir string) bool {
 	cwd, err := os.Stat(fmt.Sprintf("/proc/%d/cwd", pid))
 	if err != nil {
 		return false
 	}
 	data, err := os.Stat(dataDir)
-	comm := stat(pid).comm
-	return err == nil && os.SameFile(cwd, data) && (comm == "postgres" || comm == "postmaster")
+	p := stat(pid)
+	return err == nil && os.SameFile(cwd, data) && (p.comm == "postgres" || p.comm == "postmaster") && p.lives()
 }
 
-func lives(pid int) bool {
-	state := stat(pid).state
-	return state != "" && state != "Z" && state != "X"
-}
+func lives(pid int) bool { return stat(pid).lives() }
 
 // procStat is the part of /proc/PID/stat that is needed (proc(5)); empty where there is no such process.
 type procStat struct {
@@ -209,6 +212,8 @@ type procStat struct {
 	parent      int
 	began       time.Duration // since boot
 }
+
+func (p procStat) lives() bool { return p.state != "" && p.state != "Z" && p.state != "X" }
 
 func stat(pid int) procStat {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -257,7 +262,7 @@ func pidsOf() []int {
 func processes(dataDir string) []int {
 	var all []int
 	for _, pid := range pidsOf() {
-		if isOf(pid, dataDir) && lives(pid) {
+		if isOf(pid, dataDir) {
 			all = append(all, pid)
 		}
 	}

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"regexp"
 	"slices"
 	"strings"
@@ -37,11 +38,11 @@ func WithSettings(conf []byte, settings []Setting) []byte {
 
 // SettingOf is the value that a configuration file gives a setting: the last one counts. Include directives are not followed.
 func SettingOf(conf []byte, name string) (value string, ok bool) {
-	for line := range strings.Lines(string(conf)) {
-		if begin := strings.TrimLeft(line, " \t"); len(begin) < len(name) || !strings.EqualFold(begin[:len(name)], name) {
-			continue // most lines are: a watcher reads them once a second
+	for raw := range bytes.Lines(conf) {
+		if begin := bytes.TrimLeft(raw, " \t"); len(begin) < len(name) || !strings.EqualFold(string(begin[:len(name)]), name) {
+			continue // most lines are, and none of them is copied: a watcher reads them once a second
 		}
-		if strings.EqualFold(nameOf(line), name) {
+		if line := string(raw); strings.EqualFold(nameOf(line), name) {
 			value, ok = unquoteSetting(line[len(settingLine.FindString(line)):]), true
 		}
 	}

@@ -126,12 +126,17 @@ func (p *peers) connect(hosts []consensus.Host) {
 
 func (p *peers) close() { p.connect(nil) }
 
-// tell puts a dispatch on its way, in place of one that has not left yet.
-func (p *peers) tell(host string, d *dispatch) {
+// text is a dispatch as it is told.
+func (d *dispatch) text() []byte {
 	text, err := json.Marshal(d)
 	if err != nil {
 		panic(err) // plain values
 	}
+	return text
+}
+
+// tell puts a dispatch on its way, in place of one that has not left yet.
+func (p *peers) tell(host string, text []byte) {
 	p.mu.Lock()
 	l := p.links[host]
 	p.mu.Unlock()
@@ -213,22 +218,23 @@ func (p *peers) ask(ctx context.Context, host, path string, question, answer any
 func (w *watcher) serve() error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+pathReport, w.fromPeer(func(host string, body []byte) (any, error) {
-		var e envelope
-		d := dispatch{came: sinceBoot()}
-		given := receipt{Token: token{w.mark, d.came}}
-		if err := json.Unmarshal(body, &e); err != nil {
-			return nil, err
+		came := sinceBoot()
+		given := receipt{Token: token{w.mark, came}}
+		var e struct { // an envelope, opened
+			Token    token    `json:"token"`
+			Dispatch dispatch `json:"dispatch"`
 		}
-		if err := json.Unmarshal(e.Dispatch, &d); err != nil || d.Report == nil || d.Report.Host != host {
-			return nil, fmt.Errorf("no report of %s", host)
+		if err := json.Unmarshal(body, &e); err != nil || e.Dispatch.Report == nil || e.Dispatch.Report.Host != host {
+			return nil, errors.Join(fmt.Errorf("no report of %s", host), err)
 		}
 		if e.Token.Life != w.mark {
 			given.Again = true
 			return given, nil
 		}
-		d.delay = max(0, d.came-e.Token.Clock)
+		d := &e.Dispatch
+		d.came, d.delay = came, max(0, came-e.Token.Clock)
 		select {
-		case w.arrived <- &d:
+		case w.arrived <- d:
 		default: // the loop is behind: the next one is younger
 		}
 		return given, nil

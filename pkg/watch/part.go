@@ -168,13 +168,14 @@ func (w *watcher) report(now time.Duration) {
 	w.expect(w.config.watcher.StandbyDownAfter - stall(w.state(), r))
 	withLogin := *d
 	withLogin.Login = w.directory.loginNow()
+	text, textWithLogin := d.text(), withLogin.text()
 	for _, h := range w.hosts {
 		switch {
 		case h.Name == w.name:
 		case h.Role == consensus.Server:
-			w.peers.tell(h.Name, &withLogin)
+			w.peers.tell(h.Name, textWithLogin)
 		default:
-			w.peers.tell(h.Name, d)
+			w.peers.tell(h.Name, text)
 		}
 	}
 }
