@@ -219,7 +219,7 @@ func certificates(t *testing.T, r *lab.Region) {
 // watcherColumns: what overview shows of every watcher.
 func watcherColumns(t *testing.T, r *lab.Region) {
 	t.Helper()
-	doc, _ := overviewOf(t, r)
+	doc, _ := overviewOf(t, r, patient)
 	for _, s := range doc.Servers {
 		want := "available"
 		if s.Role == "master" {
