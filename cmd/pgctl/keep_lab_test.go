@@ -161,7 +161,7 @@ func applications(t *testing.T, r *lab.Region) *apps {
 		must(t, err)
 		a.names, a.writers = append(a.names, name), append(a.writers, w)
 	}
-	start("direct", lab.WriterSpec{Targets: r.Servers(), Port: r.Host("db1").Port(), Timeout: 2 * time.Second, Interval: writeEvery})
+	start("direct", lab.WriterSpec{Targets: r.Servers(), Port: r.Host("db1").Port(), Timeout: 2 * time.Second, Connect: 200 * time.Millisecond, Interval: writeEvery})
 	for _, p := range r.Pools() {
 		start("pool "+p.Name(), lab.WriterSpec{Targets: []*lab.Host{p}, Interval: writeEvery})
 	}

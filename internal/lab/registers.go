@@ -265,7 +265,7 @@ func (c *registerClient) connect(ctx context.Context) error {
 	if c.conn != nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, writerConnect)
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	config, err := pgconn.ParseConfig("sslmode=disable application_name=pgctl-register user=app dbname=app password=" + AppPassword)
 	if err != nil {

@@ -26,13 +26,15 @@ type WriterSpec struct {
 	// Timeout is how long a write may take before the writer gives it up and
 	// connects again; 0 means 5 s.
 	Timeout time.Duration
+	// Connect is how long one attempt to connect may take; 0 means 1 s. It is what a
+	// host that is cut off costs a client with several targets.
+	Connect time.Duration
 }
 
 const (
-	writerTable   = "pgctl_writer"
-	poolPort      = 9999
-	writerConnect = time.Second      // one attempt to connect
-	writerBegin   = 30 * time.Second // for its table
+	writerTable = "pgctl_writer"
+	poolPort    = 9999
+	writerBegin = 30 * time.Second // for its table
 )
 
 // Writer is a client that writes one row after the other, all the time, and keeps
@@ -74,7 +76,7 @@ func (r *Region) StartWriter(ctx context.Context, spec WriterSpec) (*Writer, err
 func (s WriterSpec) withDefaults() WriterSpec {
 	s.Port = cmp.Or(s.Port, poolPort)
 	s.User, s.Password, s.Database = cmp.Or(s.User, "app"), cmp.Or(s.Password, AppPassword), cmp.Or(s.Database, "app")
-	s.Interval, s.Timeout = cmp.Or(s.Interval, 10*time.Millisecond), cmp.Or(s.Timeout, 5*time.Second)
+	s.Interval, s.Timeout, s.Connect = cmp.Or(s.Interval, 10*time.Millisecond), cmp.Or(s.Timeout, 5*time.Second), cmp.Or(s.Connect, time.Second)
 	return s
 }
 
@@ -147,7 +149,7 @@ func (w *Writer) connect(ctx context.Context) error {
 	if w.conn != nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, writerConnect)
+	ctx, cancel := context.WithTimeout(ctx, w.spec.Connect)
 	defer cancel()
 	config, err := pgconn.ParseConfig("sslmode=disable application_name=pgctl-writer")
 	if err != nil {
