@@ -18,9 +18,7 @@ func TestColdStart(t *testing.T) {
 	s.startAll()
 	s.propose("one")
 	s.agree("one")
-	for _, h := range s.hosts {
-		s.stop(h.Name)
-	}
+	s.stopAll()
 	s.startAll()
 	s.propose("two")
 	s.agree("one", "two")

@@ -20,9 +20,7 @@ func recovered(t *testing.T) (*site, *member) {
 	s.agree("one")
 	s.greets()
 	time.Sleep(1500 * time.Millisecond) // a round: each knows since when it is a member
-	for _, h := range s.hosts {
-		s.stop(h.Name)
-	}
+	s.stopAll()
 	before, err := Examine(s.data("db1"))
 	if err != nil || before == nil || before.Index == 0 || !slices.Equal(before.Voters, []string{"arb1", "db1", "db2"}) || before.Resets != nil {
 		t.Fatalf("%+v, %v", before, err)
@@ -108,9 +106,7 @@ func TestRecoverBrokenOff(t *testing.T) {
 			s.startAll()
 			s.propose("one")
 			s.agree("one")
-			for _, h := range s.hosts {
-				s.stop(h.Name)
-			}
+			s.stopAll()
 			dir := s.data("db1")
 			anew := func() error { return Recover(dir, "db1", "r1", &journal{}, discard(), time.Now) }
 			if when == "after" {
@@ -165,9 +161,7 @@ func TestBeginsBetweenTwo(t *testing.T) {
 			s.propose("one")
 			s.agree("one")
 			time.Sleep(1500 * time.Millisecond) // a round
-			for _, h := range s.hosts {
-				s.stop(h.Name)
-			}
+			s.stopAll()
 			if err := errors.Join(Recover(s.data("db2"), "db2", "r1", &journal{}, discard(), time.Now), os.RemoveAll(s.data("arb2"))); err != nil {
 				t.Fatal(err)
 			}

@@ -178,6 +178,12 @@ func (s *site) tryStart(name string) (*member, error) {
 	return m, nil
 }
 
+func (s *site) stopAll() {
+	for _, h := range s.hosts {
+		s.stop(h.Name)
+	}
+}
+
 func (s *site) startAll() {
 	s.t.Helper()
 	for _, h := range s.hosts {
