@@ -42,6 +42,8 @@ func (w *world) perform(i int, a cluster.Action) {
 		p.replayOff = false
 	case cluster.DoMasterFile:
 		h.masterFile = a.Host
+	case cluster.DoHoldPool:
+		h.held = a.Epoch
 	case cluster.DoPointPool:
 		h.pool = w.index(a.Host)
 	default:

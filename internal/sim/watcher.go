@@ -177,7 +177,7 @@ func (w *world) round(i int) {
 		r.Facts = w.facts(i)
 	}
 	if h.pool >= 0 {
-		r.Pool = &cluster.PoolFacts{Host: h.name, Backend: w.hosts[h.pool].name}
+		r.Pool = &cluster.PoolFacts{Host: h.name, Backend: w.hosts[h.pool].name, Held: h.held}
 	}
 	x.hear(r, h.clock)
 	for j := range w.hosts {

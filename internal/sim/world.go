@@ -44,7 +44,8 @@ type host struct {
 	frozenFor    int64
 	serviceEpoch int64
 	masterFile   string
-	pool         int // host that its pool writes to; -1 none here
+	pool         int   // host that its pool writes to; -1 none here
+	held         int64 // epoch for whose election its pool was stopped
 
 	raft replica
 	w    watcher

@@ -119,7 +119,11 @@ func TestReconcilePool(t *testing.T) {
 	}
 	none("halted", halted, f, p)
 	none("only watching", s, f, watching)
-	none("nobody is master", script2(t, s, cluster.Command{Kind: cluster.OpenVote, Host: "a"}), f, p)
+	voting := script2(t, s, cluster.Command{Kind: cluster.OpenVote, Host: "a"})
+	if acts := cluster.ReconcilePool(&voting, f, &p); len(acts) != 1 || acts[0].Do != cluster.DoHoldPool || acts[0].Epoch != voting.Epoch {
+		t.Errorf("its sessions are with a master that is over: %+v", acts)
+	}
+	none("it was stopped for this election", voting, &cluster.PoolFacts{Host: "p1", Backend: "b", Held: voting.Epoch}, p)
 }
 
 // TestHalfARecord: a standby of a master that died has the beginning of a record whose end nobody has. It ends before that, where a promotion

@@ -142,6 +142,7 @@ const (
 type PoolFacts struct {
 	Host    string
 	Backend string // server that the running pgpool writes to; "?" not exactly one; "" not known
+	Held    int64  // epoch for whose election it was last stopped
 }
 
 // Heard is a report and when it came, on the clock of the hearer.

@@ -30,6 +30,7 @@ const (
 	DoCheckpoint    Do = "checkpoint"
 	DoRenew         Do = "renew"       // a copy of Host's data by rewind or clone, under a new incarnation; started read-only, frozen
 	DoMasterFile    Do = "master-file" // /pitrix/run/pg_master
+	DoHoldPool      Do = "hold-pool"   // stop pgpool, to be started when the next master serves
 	DoPointPool     Do = "point-pool"  // pgpool's backend, and its restart
 )
 
@@ -188,11 +189,17 @@ func (w *reconciler) masterFile() {
 	}
 }
 
-// ReconcilePool is what the watcher of a pool's host does about the pool. It begins when the master is elected (the watcher waits until it is heard
-// to be promoted), closed as that still is: pgpool takes as long to begin anew as the master to open. What it cannot ask it leaves alone, unless the pool is still to be moved.
+// ReconcilePool is what the watcher of a pool's host does about the pool. When an election begins it has the pool stop, once: its sessions are with a master
+// that is none any more, and to end them takes pgpool as long as to elect the next one. When that is elected it has the pool's file name it (the watcher waits
+// with the start until it is heard to be promoted), closed as it still is. What it cannot ask it leaves alone, unless the pool is still to be moved.
 func ReconcilePool(s *State, f *PoolFacts, p *Policy) []Action {
 	unknown := f.Backend == "" && !slices.Contains(s.Pools, f.Host)
-	if p.Inactive || s.Halted != "" || s.Phase != Serving && s.Phase != Elected || f.Backend == s.Master || unknown {
+	switch {
+	case p.Inactive, s.Halted != "":
+		return nil
+	case s.Phase == Electing && f.Held < s.Epoch:
+		return []Action{{Do: DoHoldPool, Epoch: s.Epoch, Why: fmt.Sprintf("the master of epoch %d is about to be elected", s.Epoch)}}
+	case s.Phase != Serving && s.Phase != Elected, f.Backend == s.Master, unknown:
 		return nil
 	}
 	return []Action{{Do: DoPointPool, Host: s.Master, Epoch: s.Epoch, Why: fmt.Sprintf("%s is master, the pool writes to %q", s.Master, f.Backend)}}

@@ -1,11 +1,16 @@
-# Restarts pgpool and nothing that its unit wants. Arguments: pgpool.conf, unit, its port, log directories, socket directories.
+# Restarts pgpool and nothing that its unit wants. Arguments: pgpool.conf, unit, its port, log directories, socket directories, and for how many seconds
+# its start may wait for the end of the standard input. It prints "late" when it did not begin by that.
 # One command from stop to start: whoever asked may be gone by then, and the pool must not stay down for it.
 trap '' HUP INT PIPE TERM
-exec >/dev/null
-unit=$2 port=$3
+exec 3>&1 >/dev/null
+unit=$2 port=$3 wait=$6
 sleep 0.1 & # whether pgpool started after its file changed is told by hundredths of a second (pool_started.sh)
 changed=$!
 old=$(pgrep -o -x pgpool)
+if [ -z "$old" ] && [ "$wait" != 0 ]; then # somebody has stopped it, who may not want it to start
+  echo late >&3
+  exit
+fi
 if [ -d /run/systemd/system ]; then
   systemctl stop --no-block --job-mode=ignore-dependencies "$unit"
 else
@@ -26,6 +31,11 @@ done </proc/sysvipc/shm
 # pgpool_status is read at the start by position: a backend that was down under another name would stay down
 for dir in $4; do rm -f "$dir/pgpool_status"; done
 for dir in $5; do rm -f "$dir/.s.PGSQL.$port"; done
+if [ "$wait" != 0 ]; then
+  timeout "$wait" cat || echo late >&3
+  sleep 0.03
+fi
+exec 3>&-
 wait "$changed"
 if [ -d /run/systemd/system ]; then
   systemctl start --job-mode=ignore-dependencies "$unit" 2>/dev/null || {

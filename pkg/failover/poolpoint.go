@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -26,11 +27,47 @@ type PoolTarget struct {
 // proveLimit is how long a pool that was restarted may take until a write through it reaches the master.
 const proveLimit = 20 * time.Second
 
+// Halt is a pool that was stopped, to be started again soon: by Start, by the end of this program, or when its time is over. A pool that did not run is left alone.
+type Halt struct {
+	begin *io.PipeWriter
+	ended chan struct{}
+	late  bool // it did not wait for Start
+	err   error
+}
+
+// Halt stops a pool for so long at the most.
+func (p *Pools) Halt(ctx context.Context, pool string, limit time.Duration) *Halt {
+	input, begin := io.Pipe()
+	h := &Halt{begin: begin, ended: make(chan struct{})}
+	go func() {
+		defer close(h.ended)
+		defer input.Close()
+		_, conf, err := p.read(ctx, p.Hosts(pool))
+		var out remote.Result
+		if err == nil {
+			out, err = poolRestart{p}.run(ctx, pool, conf, false, input, limit)
+		}
+		h.late, h.err = strings.TrimSpace(string(out.Stdout)) != "", err
+	}()
+	return h
+}
+
+// Ended is closed when the pool was started, or could not be.
+func (h *Halt) Ended() <-chan struct{} { return h.ended }
+
+// Start has the pool start, and waits until that is done. false: it was not waiting for this, or it failed.
+func (h *Halt) Start() (bool, error) {
+	h.begin.Close()
+	<-h.ended
+	return !h.late && h.err == nil, h.err
+}
+
 // Point makes one pool write to the master and proves it: the steps of `pgpool sync`, one after the other, each skipped where it is done. Each process that it
-// starts is time in which clients wait, so the file is read once.
-func (p *Pools) Point(ctx context.Context, pool string, to PoolTarget) error {
+// starts is time in which clients wait, so the file is read once. serves returns when the master has been promoted: until then only the file is made right. halt is
+// nil where the pool was not stopped before.
+func (p *Pools) Point(ctx context.Context, pool string, to PoolTarget, halt *Halt, serves func(context.Context) error) error {
 	s := plan.Step{Host: pool, Args: poolArgs(to)}
-	if err := p.pointed(ctx, s); err != nil {
+	if err := p.pointed(ctx, s, halt, serves); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, proveLimit)
@@ -48,17 +85,28 @@ func (p *Pools) Point(ctx context.Context, pool string, to PoolTarget) error {
 }
 
 // pointed edits and restarts. A pgpool whose file was another one until now is not asked: with a dead backend that takes as long as it may.
-func (p *Pools) pointed(ctx context.Context, s plan.Step) error {
+func (p *Pools) pointed(ctx context.Context, s plan.Step, halt *Halt, serves func(context.Context) error) error {
 	before, after, err := poolEdit{p}.edit(ctx, s)
+	if err == nil && !bytes.Equal(before, after) {
+		err = poolEdit{p}.put(ctx, s, after)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", verbPoolEdit, err)
 	}
-	if !bytes.Equal(before, after) {
-		if err := (poolEdit{p}).put(ctx, s, after); err != nil {
-			return fmt.Errorf("%s: %w", verbPoolEdit, err)
+	if err := serves(ctx); err != nil {
+		return err
+	}
+	if halt != nil {
+		if started, err := halt.Start(); started {
+			return nil
+		} else if err != nil {
+			p.warn(s.Host, "it was stopped for the election: %v", err)
 		}
-	} else if done, err := (poolRestart{p}).Done(ctx, s); err == nil && done {
-		return nil
+	}
+	if bytes.Equal(before, after) {
+		if done, err := (poolRestart{p}).Done(ctx, s); err == nil && done {
+			return nil
+		}
 	}
 	conf, err := pgpool.ParseConf(p.Settings.ConfPath(), after)
 	if err == nil {

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -217,7 +218,16 @@ func (h poolRestart) restart(ctx context.Context, name string, keep bool) error 
 
 // restartBy is restart of one whose file was just read, or written.
 func (h poolRestart) restartBy(ctx context.Context, name string, conf *pgpool.Conf, keep bool) error {
-	ctx, cancel := context.WithTimeout(ctx, h.Timeout+2*time.Minute)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	_, err := h.run(ctx, name, conf, keep, nil, 0)
+	return err
+}
+
+// run runs the script. It is not broken off between the stop and the start.
+func (h poolRestart) run(ctx context.Context, name string, conf *pgpool.Conf, keep bool, input io.Reader, wait time.Duration) (remote.Result, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.Timeout+2*time.Minute)
 	defer cancel()
 	// what the file does not set is compiled in, and differs between builds
 	logs := conf.Get("work_dir", conf.Get("logdir", "/var/log/postgresql /var/log/pgpool /tmp"))
@@ -225,8 +235,9 @@ func (h poolRestart) restartBy(ctx context.Context, name string, conf *pgpool.Co
 		logs = ""
 	}
 	sockets := strings.ReplaceAll(conf.Get("unix_socket_directories", conf.Get("socket_dir", "/var/run/postgresql,/tmp")), ",", " ")
-	_, err := h.Hosts(name).Run(ctx, remote.Script(poolRestartScript, h.Settings.ConfPath(), h.Settings.Unit(), conf.Get("port", "9999"), logs, sockets))
-	return err
+	script := remote.Script(poolRestartScript, h.Settings.ConfPath(), h.Settings.Unit(), conf.Get("port", "9999"), logs, sockets, strconv.FormatFloat(wait.Seconds(), 'f', -1, 64))
+	script.Stdin = input
+	return h.Hosts(name).Run(ctx, script)
 }
 
 // poolProve is a proof and nothing else.

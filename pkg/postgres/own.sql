@@ -18,6 +18,7 @@ SELECT row_to_json(t) FROM (
     current_setting('synchronous_standby_names') AS names,
     (SELECT extract(epoch FROM clock_timestamp() - min(query_start)) FROM pg_stat_activity
        WHERE backend_type = 'client backend' AND state IN ('active', 'fastpath function call') AND pid <> pg_backend_pid()) AS slowest,
+    (SELECT extract(epoch FROM clock_timestamp() - min(state_change)) FROM pg_stat_activity WHERE wait_event = 'SyncRep') AS sync_waits,
     EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = ANY ('$OWN'::int[]) AND application_name = 'pgctl.canary'
        AND wait_event = 'SyncRep') AS canary_waits,
     $CHECKPOINTS AS checkpoints,

@@ -37,6 +37,7 @@ type OwnSQL struct {
 	Senders      []OwnSender   // by name, address and process id
 	Slots        []string      // of every kind, by name
 	WaitingSync  bool          // a canary of this watcher waits for a standby
+	SyncWaits    time.Duration // since when the oldest statement runs that waits for a standby, so that no commit has waited for longer; 0 none does
 	// Settings are some settings as SHOW gives them; those that the version does not have are not there (restore_command up to 11).
 	Settings map[string]string
 
@@ -106,6 +107,7 @@ type ownAnswer struct {
 	Slots       []string           `json:"slots"`
 	Names       string             `json:"names"`
 	Slowest     *float64           `json:"slowest"`
+	SyncWaits   *float64           `json:"sync_waits"`
 	CanaryWaits bool               `json:"canary_waits"`
 	Checkpoints int64              `json:"checkpoints"`
 	HasRows     bool               `json:"has_rows"`
@@ -195,6 +197,9 @@ func (a *ownAnswer) read(version string) (*OwnSQL, error) {
 	}
 	if d := seconds(a.Slowest); d != nil {
 		q.SlowestQuery = max(*d, 0)
+	}
+	if d := seconds(a.SyncWaits); d != nil {
+		q.SyncWaits = max(*d, 0)
 	}
 	if a.InRecovery {
 		q.Timeline = cluster.Timeline(max(a.Checkpoint.Timeline, a.RecoveryTimeline))

@@ -32,7 +32,7 @@ func laneOf(do cluster.Do) lane {
 	switch do {
 	case cluster.DoCheckpoint:
 		return laneCheckpoint
-	case cluster.DoPointPool:
+	case cluster.DoHoldPool, cluster.DoPointPool:
 		return lanePool
 	}
 	return laneServer
@@ -177,7 +177,11 @@ func (w *watcher) finished(r result) {
 
 // act does one thing to this host's own server or pool.
 func (w *watcher) act(ctx context.Context, a cluster.Action) error {
-	if a.Do == cluster.DoPointPool { // where there may be no server
+	switch a.Do { // where there may be no server
+	case cluster.DoHoldPool:
+		w.pool.hold(w.life, a.Epoch)
+		return nil
+	case cluster.DoPointPool:
 		return w.pool.point(ctx, *w.target.Load())
 	}
 	own := w.server.own

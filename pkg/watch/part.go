@@ -318,7 +318,12 @@ func (w *watcher) reconcile(ctx context.Context, state *cluster.State, current b
 		if m := state.Master; m != "" {
 			w.target.Store(&failover.PoolTarget{Master: m, Addresses: w.directory.addressesOf(m), Port: w.directory.portOf(m), SystemID: state.System})
 		}
+		serving := ""
 		if w.masterServes(state) {
+			serving = state.Master
+		}
+		w.pool.hears(serving)
+		if serving != "" || state.Phase != cluster.Serving { // a region that was changed by hand while the watchers looked on has another master than they remember
 			w.begin(ctx, cluster.ReconcilePool(state, w.pool.facts(), p))
 		}
 	}
@@ -338,8 +343,7 @@ func (w *watcher) held(s *cluster.State, p *cluster.Policy, now time.Duration) b
 	return true
 }
 
-// masterServes tells whether the master is heard to be one, open or not. While it is not, a pool is left where it is: a region that was changed by hand while the
-// watchers looked on has another master than the one that they remember.
+// masterServes tells whether the master is heard to be one, open or not.
 func (w *watcher) masterServes(s *cluster.State) bool {
 	h := w.heard[s.Master]
 	return h.Report != nil && h.Facts != nil && sinceBoot()-h.At+h.Delay <= freshFor && h.Epoch == s.Epoch && h.Facts.Running && !h.Facts.Recovery

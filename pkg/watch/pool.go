@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -16,6 +17,9 @@ const poolEvery = 5 * time.Second
 // poolLimit is how long one question to a pool may take.
 const poolLimit = 2 * time.Second
 
+// holdLimit is for how long a pool is kept stopped that waits for the next master.
+const holdLimit = 5 * time.Second
+
 // pool is the pgpool on this host.
 type pool struct {
 	pools *failover.Pools
@@ -25,27 +29,32 @@ type pool struct {
 	asked   bool
 	at      time.Duration
 	backend string // that it writes to; "" not known
-	points  int    // how often it was being pointed at a master, or ceased to be: odd, it is now
+	busy    int    // how many are at work on it
+	works   int    // how often somebody began or ended to be: what was asked before then is of no use
+	held    int64  // epoch for whose election it was stopped
+	halt    *failover.Halt
+	serving string        // the master that is heard to serve; "" none is
+	heard   chan struct{} // closed when that changes
 }
 
-// look asks the pool, unless that is under way, or was done a moment ago and nothing waits for it; nor while it is pointed at a master: its file names
-// that one before pgpool has begun anew.
+// look asks the pool, unless that is under way, or was done a moment ago and nothing waits for it; nor while somebody is at work on it: its file names
+// the next master before pgpool has begun anew.
 func (p *pool) look(ctx context.Context, now time.Duration, urgent bool, seen func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.asked || p.points%2 == 1 || !urgent && p.backend != "" && now-p.at < poolEvery {
+	if p.asked || p.busy > 0 || !urgent && p.backend != "" && now-p.at < poolEvery {
 		return
 	}
 	p.asked = true
-	points := p.points
+	works := p.works
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, poolLimit)
 		defer cancel()
 		backend := p.pools.Backend(ctx, p.host)
 		p.mu.Lock()
-		changed := points == p.points && backend != p.backend
+		changed := works == p.works && backend != p.backend
 		p.asked = false
-		if points == p.points {
+		if works == p.works {
 			p.at, p.backend = sinceBoot(), backend
 		}
 		p.mu.Unlock()
@@ -58,7 +67,72 @@ func (p *pool) look(ctx context.Context, now time.Duration, urgent bool, seen fu
 func (p *pool) facts() *cluster.PoolFacts {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return &cluster.PoolFacts{Host: p.host, Backend: p.backend}
+	return &cluster.PoolFacts{Host: p.host, Backend: p.backend, Held: p.held}
+}
+
+// begins notes that somebody is at work on the pool, from now on until the function returned is called with the backend that it has then.
+func (p *pool) begins() (ends func(backend string)) {
+	p.busy, p.works = p.busy+1, p.works+1
+	return func(backend string) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.busy, p.works = p.busy-1, p.works+1
+		p.at, p.backend = sinceBoot(), backend
+	}
+}
+
+// hold stops the pool for the election of an epoch.
+func (p *pool) hold(ctx context.Context, epoch int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ends := p.begins()
+	p.held, p.backend = epoch, failover.NoBackend
+	halt := p.pools.Halt(ctx, p.host, holdLimit)
+	p.halt = halt
+	go func() {
+		<-halt.Ended()
+		p.mu.Lock()
+		if p.halt == halt {
+			p.halt = nil
+		}
+		p.mu.Unlock()
+		ends("")
+	}()
+}
+
+// hears notes which master serves.
+func (p *pool) hears(serving string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.serving == serving {
+		return
+	}
+	p.serving = serving
+	if p.heard != nil {
+		close(p.heard)
+		p.heard = nil
+	}
+}
+
+// serves returns when the master is heard to serve.
+func (p *pool) serves(ctx context.Context, master string) error {
+	for {
+		p.mu.Lock()
+		if p.serving == master {
+			p.mu.Unlock()
+			return nil
+		}
+		if p.heard == nil {
+			p.heard = make(chan struct{})
+		}
+		heard := p.heard
+		p.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not heard to be master: %w", master, ctx.Err())
+		case <-heard:
+		}
+	}
 }
 
 // point has the pool write to the master, and proves it.
@@ -67,15 +141,13 @@ func (p *pool) point(ctx context.Context, to failover.PoolTarget) error {
 		return errors.New("where the master's PostgreSQL listens is not known yet")
 	}
 	p.mu.Lock()
-	p.points++
+	ends, halt := p.begins(), p.halt
 	p.mu.Unlock()
-	err := p.pools.Point(ctx, p.host, to)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.points++
-	p.at, p.backend = sinceBoot(), to.Master
+	err := p.pools.Point(ctx, p.host, to, halt, func(ctx context.Context) error { return p.serves(ctx, to.Master) })
 	if err != nil {
-		p.backend = ""
+		ends("")
+	} else {
+		ends(to.Master)
 	}
 	return err
 }

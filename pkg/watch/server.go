@@ -38,7 +38,8 @@ type server struct {
 	proof        *cluster.Proof
 	flush        map[string]cluster.LSN // as master, by standby's host
 	flushAt      map[string]time.Duration
-	ended        cluster.LSN // where the recovery of the postmaster of memory.Postmaster ended
+	stallsAt     time.Duration // when the flush positions were seen last; 0 never
+	ended        cluster.LSN   // where the recovery of the postmaster of memory.Postmaster ended
 	canary       committer
 	back         returned
 	write        committer
@@ -176,7 +177,7 @@ func (s *server) answered(f *cluster.Facts, q *postgres.OwnSQL, v view) {
 		})
 	}
 	s.judgeCanary(f, v)
-	s.stalls(f, v)
+	s.stalls(f, q, v)
 	f.Ahead = cluster.AheadOf(f, v.sight)
 }
 
@@ -261,8 +262,14 @@ func (s *server) judgeCanary(f *cluster.Facts, v view) {
 	s.back = returned{}
 }
 
-// stalls is for how long each member has flushed nothing, while there was something to flush.
-func (s *server) stalls(f *cluster.Facts, v view) {
+// stalls is for how long each member has flushed nothing, while there was something to flush. When it stopped is not seen: it was after the look before, and
+// where commits wait, not before the oldest of them began.
+func (s *server) stalls(f *cluster.Facts, q *postgres.OwnSQL, v view) {
+	stopped := v.now
+	if q.SyncWaits > 0 && s.stallsAt > 0 {
+		stopped = max(s.stallsAt, v.now-q.SyncWaits)
+	}
+	s.stallsAt = v.now
 	for _, member := range v.state.Members {
 		if member.Host == s.host {
 			continue
@@ -276,6 +283,9 @@ func (s *server) stalls(f *cluster.Facts, v view) {
 		}
 		if _, known := s.flushAt[member.Host]; !known || there && (best > s.flush[member.Host] || best >= f.Current) {
 			s.flushAt[member.Host] = v.now
+			if best < f.Current {
+				s.flushAt[member.Host] = stopped
+			}
 		}
 		s.flush[member.Host] = best
 		f.Stalls = append(f.Stalls, cluster.Stall{Member: member.Name, For: min(v.now-s.flushAt[member.Host], v.now-s.last.Began)})

@@ -132,3 +132,35 @@ func TestGone(t *testing.T) {
 		}
 	}
 }
+
+// TestStalls: since when a member holds up commits is known to the commit that waits for longest, and is never before the look that saw it go on.
+func TestStalls(t *testing.T) {
+	const s = time.Second
+	type look struct {
+		flush   cluster.LSN
+		current cluster.LSN
+		waits   time.Duration // the oldest commit, since
+		want    time.Duration
+	}
+	for name, looks := range map[string][]look{
+		"it has all": {{10, 10, 0, 0}, {10, 10, 0, 0}, {20, 20, 0, 0}},
+		"it goes on": {{10, 12, 0, 0}, {20, 22, 0, 0}, {30, 32, 0, 0}},
+		"it stopped after a look, and commits say": {{10, 10, 0, 0}, {15, 20, 700 * time.Millisecond, 700 * time.Millisecond}, {15, 20, 1700 * time.Millisecond, 1700 * time.Millisecond}},
+		"a statement that is old waits since now":  {{10, 10, 0, 0}, {15, 20, 30 * s, s}, {15, 20, 31 * s, 2 * s}, {18, 20, 32 * s, s}},
+		"nobody waits for it":                      {{10, 10, 0, 0}, {15, 20, 0, 0}, {15, 20, 0, s}},
+		"as it was at the look before":             {{10, 10, 0, 0}, {10, 20, s / 2, s}},
+		"nobody looked before":                     {{10, 20, 30 * s, 0}, {10, 20, 31 * s, s}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := newServer(nil, "db1", &memory{}, time.Hour)
+			state := &cluster.State{Members: []cluster.Member{{Host: "db1", Name: "db1_1"}, {Host: "db2", Name: "db2_1"}}}
+			for i, l := range looks {
+				f := &cluster.Facts{Current: l.current, Senders: []cluster.Sender{{Host: "db2", Stream: true, Flush: l.flush}}}
+				srv.stalls(f, &postgres.OwnSQL{SyncWaits: l.waits}, view{now: time.Hour + time.Duration(i)*s, state: state})
+				if len(f.Stalls) != 1 || f.Stalls[0].For != l.want {
+					t.Errorf("look %d: %+v, expected %v", i, f.Stalls, l.want)
+				}
+			}
+		})
+	}
+}
