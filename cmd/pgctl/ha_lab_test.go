@@ -198,9 +198,11 @@ func refusalsHA(t *testing.T, r *lab.Region) {
 	shell(t, db2, "supervisorctl stop pg_watcher; mkdir -p /opt/postgresql/work; touch /opt/postgresql/work/pg_upmaster")
 	psql(t, db2, "ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf()")
 	psql(t, db1, "CREATE ROLE hasty; ALTER ROLE hasty SET synchronous_commit = off")
+	shell(t, db1, "cp -p /etc/pgpool2/pgpool.conf /tmp/; sed -i /^memqcache/d /etc/pgpool2/pgpool.conf; systemctl restart --job-mode=ignore-dependencies pgpool2")
 	refusedHA(t, r, "watcher-down db2", "unsafe-setting db2: fsync is off")
-	doctorSays(t, r, exitUnhealthy, "critical watcher-down db2", "critical unsafe-setting db2: fsync is off", "warning old-script db2")
+	doctorSays(t, r, exitUnhealthy, "critical watcher-down db2", "critical unsafe-setting db2: fsync is off", "warning old-script db2", "warning pgpool-slow-start db1: each start")
 	shell(t, db2, "supervisorctl start pg_watcher")
+	shell(t, db1, "cp -p /tmp/pgpool.conf /etc/pgpool2/; systemctl restart --job-mode=ignore-dependencies pgpool2")
 	psql(t, db2, "ALTER SYSTEM RESET fsync; SELECT pg_reload_conf()")
 	out := pgctl(t, r, "enable-ha", patient, "--dry-run")
 	for _, warning := range []string{"db2: /opt/postgresql/work/pg_upmaster goes round the quorum", "synchronous_commit is off for the role hasty"} {

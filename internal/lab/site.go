@@ -95,6 +95,8 @@ func configurePool(d *disk, s Spec) {
 		{"enable_pool_hba", "on"},
 		{"num_init_children", "8"},
 		{"max_pool", "2"},
+		{"memqcache_total_size", "4MB"}, // no query is cached; a start clears what is allocated
+		{"memqcache_max_num_cache", "1000"},
 		{"sr_check_user", "'pgpool'"},
 		{"sr_check_database", "'postgres'"},
 	})

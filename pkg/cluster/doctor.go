@@ -14,6 +14,7 @@ const (
 	ZoneHasQuorum   Code = "zone-has-quorum"   // one zone alone holds the majority: without it nothing is decided
 	LinkDown        Code = "link-down"         // one node does not reach another
 	PgpoolFailsOver Code = "pgpool-fails-over" // pgpool would do a failover of its own
+	PgpoolSlowStart Code = "pgpool-slow-start" // each start of pgpool first clears memory that it does not use
 	UnsafeSetting   Code = "unsafe-setting"    // PostgreSQL may lose what it has acknowledged
 	ConfigFileError Code = "config-file-error" // PostgreSQL cannot read its configuration files
 	OldScript       Code = "old-script"        // a script that goes round the quorum lies on the host
@@ -34,6 +35,7 @@ func Examine(s Snapshot, c Checkup) Diagnosis {
 		d.rules(c.Inventory)
 		d.inSync(c.Inventory)
 		d.failsOver()
+		d.slowStart()
 		d.settings(c.Vitals)
 		d.oldScripts(c.OldScripts)
 	}
@@ -145,6 +147,20 @@ func (d *diagnosis) failsOver() {
 			if b.Flag != "" && !strings.Contains(b.Flag, "DISALLOW_TO_FAILOVER") {
 				d.critical(PgpoolFailsOver, p.Host, "pgctl pgpool sync", "the running pgpool may take %s:%d out of use by itself: it has the flag %s", b.Host, b.Port, b.Flag)
 			}
+		}
+	}
+}
+
+// unusedCache is how much shared memory of a pool without a query cache is worth a word, in bytes.
+const unusedCache = 32 << 20
+
+// slowStart: since 4.1 pgpool keeps its relation cache in the memory of the query cache, which it allocates and clears at each start even where no query is cached
+// (pgpool-II manual, "enable_shared_relcache", "memqcache_total_size"). A failover waits for that.
+func (d *diagnosis) slowStart() {
+	for _, p := range d.Pools {
+		if !p.QueryCache && p.Shared >= unusedCache {
+			d.warn(PgpoolSlowStart, p.Host, "set memqcache_total_size = 4MB and memqcache_max_num_cache = 1000 in its pgpool.conf, and restart it",
+				"each start of pgpool, so each failover too, waits until %d MB are cleared for a query cache that is off", p.Shared>>20)
 		}
 	}
 }

@@ -114,6 +114,12 @@ func TestExamine(t *testing.T) {
 		{name: "the running pgpool may fail over", change: func(s *cluster.Snapshot, _ *cluster.Checkup) {
 			s.Pools[1].Running[0].Flag = "ALLOW_TO_FAILOVER"
 		}, want: []string{"critical pgpool-fails-over db2: the running pgpool may"}},
+		{name: "a pool clears what it does not use", change: func(s *cluster.Snapshot, _ *cluster.Checkup) {
+			s.Pools[1].Shared = 134 << 20
+		}, want: []string{"warning pgpool-slow-start db2: each start of pgpool, so each failover too, waits until 134 MB are cleared"}},
+		{name: "a pool needs what it clears, and one has little", change: func(s *cluster.Snapshot, _ *cluster.Checkup) {
+			s.Pools[0].Shared, s.Pools[0].QueryCache, s.Pools[1].Shared = 134<<20, true, 8<<20
+		}},
 		{name: "fsync", change: vitals("db2", func(v *cluster.Vitals) { v.Fsync = "off" }), want: []string{"critical unsafe-setting db2: fsync is off"}},
 		{name: "full_page_writes", change: vitals("db1", func(v *cluster.Vitals) { v.FullPageWrites = "off" }), want: []string{"critical unsafe-setting db1: full_page_writes is off"}},
 		{name: "remote_apply is stronger", change: vitals("db1", func(v *cluster.Vitals) { v.SyncCommit = "remote_apply" })},

@@ -208,6 +208,8 @@ type Pool struct {
 	// FailoverCommand is what pgpool.conf has pgpool run when it takes a backend out of use; "" nothing, or not known.
 	FailoverCommand string
 	Listening       *bool // something accepts connections on its port; nil: not known
+	QueryCache      bool  // pgpool.conf has it cache the results of queries
+	Shared          int64 // bytes of shared memory that the running pgpool has allocated (proc(5), sysvipc/shm); 0 not known
 }
 
 // Backend is one backend slot of a pool.

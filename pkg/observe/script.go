@@ -35,6 +35,8 @@ section pool_service; service_facts pgpool2 "$5"
     echo "$name" $(getent ahosts "$name" | awk '{ print $1 }' | sort -u)
   done
 }
+section pool_memory
+pgrep -o -x pgpool | while read -r pid; do awk -v pid="$pid" '$5 == pid { n += $4 } END { print n + 0 }' /proc/sysvipc/shm; done
 [ -f "${4%/*}/pool_passwd" ] && { section pool_passwords; head -c 1048576 "${4%/*}/pool_passwd"; }
 `
 	askWatcher = `

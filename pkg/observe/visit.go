@@ -155,6 +155,8 @@ func (v *visit) askPool(ctx context.Context, host remote.Host, s pgpool.Settings
 	conf, err := pgpool.ParseConf(s.ConfPath(), []byte(text))
 	if err == nil {
 		v.pool.FailoverCommand = conf.Get("failover_command", "")
+		v.pool.QueryCache = conf.Get("memory_cache_enabled", "off") == "on"
+		v.pool.Shared, _ = strconv.ParseInt(strings.TrimSpace(found["pool_memory"]), 10, 64)
 		v.pool.Backends, err = conf.Backends()
 	}
 	if err != nil {
