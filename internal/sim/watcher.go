@@ -9,7 +9,8 @@ import (
 
 const (
 	heartbeat = time.Second
-	longAgo   = -never / 4 // on a host's clock: so long ago that no age in it counts
+	lookLimit = 2 * time.Second // what was seen is gone by for so long
+	longAgo   = -never / 4      // on a host's clock: so long ago that no age in it counts
 )
 
 // watcher is `pgctl watch` on one host: what it remembers, all on the host's own clock. A restart forgets everything.
@@ -62,6 +63,9 @@ type watcher struct {
 	probeID    rec
 	write      time.Duration
 	last       *cluster.Facts
+	sawAt      time.Duration  // when those were seen, own clock
+	actedAt    time.Duration  // when the last act was done
+	heeded     *cluster.State // that was gone by last
 	answered   time.Duration
 
 	acts    []cluster.Action
@@ -124,6 +128,7 @@ func (w *world) watch(i int) {
 		x.acts = x.acts[1:]
 		x.actDue = w.now + w.acting()
 		w.perform(i, a)
+		x.actedAt = h.clock
 		if len(x.acts) == 0 {
 			x.beat = min(x.beat, h.clock+2*tick) // what is next is looked at without delay
 		}
@@ -131,6 +136,7 @@ func (w *world) watch(i int) {
 	if x.cmd != nil && w.now >= x.cmdDue {
 		w.submit(i)
 	}
+	w.heed(i)
 	if h.clock < x.beat {
 		return
 	}
@@ -139,6 +145,20 @@ func (w *world) watch(i int) {
 		x.beat = h.clock + heartbeat
 	}
 	w.round(i)
+}
+
+// heed does what the quorum has decided since the last look by what that showed.
+func (w *world) heed(i int) {
+	h := &w.hosts[i]
+	x := &h.w
+	if !h.server || x.last == nil || x.state == x.heeded || len(x.acts) > 0 || x.sawAt <= x.actedAt || h.clock-x.sawAt > lookLimit {
+		return
+	}
+	x.heeded = x.state
+	f := *x.last
+	x.ages(&f, h, w.now)
+	x.sight = cluster.Sight{Now: h.clock, Since: x.born, Heard: x.heard}
+	x.acts, x.actDue = w.rules.Reconcile(x.state, &f, &x.sight, w.policyOf(h.raft.commit)), w.now+w.acting()
 }
 
 // learn notes when the watcher came to know of an epoch and of a phase.
@@ -196,6 +216,7 @@ func (w *world) round(i int) {
 		x.sight.Confirmed = h.clock - x.granted
 	}
 	p := w.policyOf(h.raft.commit)
+	x.sawAt, x.heeded = h.clock, x.state
 	if len(x.acts) == 0 {
 		if h.server {
 			x.acts = w.rules.Reconcile(x.state, r.Facts, &x.sight, p)

@@ -43,9 +43,12 @@ func (d *decider) foreign(f *Facts) string {
 }
 
 // underWay: it was proven to be a copy before it was pointed at this master, and has begun its timeline. A row that it lacks is on its way: its
-// walsender may be ended at just that moment.
+// walsender may be ended at just that moment. Or it follows somebody of an epoch before, its receiver just lost: it may get more, until its watcher has frozen it.
 func (d *decider) underWay(f *Facts) bool {
 	up, n := &f.Upstream, len(d.s.Rows)
+	if up.File != "" && up.FileEpoch < d.s.Epoch {
+		return true
+	}
 	return up.File == d.s.Master && up.FileEpoch == d.s.Epoch && n > 0 && f.Timeline == d.s.Rows[n-1].Timeline
 }
 

@@ -148,6 +148,16 @@ func (s *server) ages(f *cluster.Facts, seen postgres.OwnSight, v view) {
 	f.Upstream.For, f.Upstream.Gone, f.Upstream.Moved = v.now-s.since, v.now-s.gone, v.now-m.GotAt
 }
 
+// aged are facts as they would be had the look taken until now: what runs out has run for longer, and of what has to last no more was seen.
+func (s *server) aged(f cluster.Facts, v view) *cluster.Facts {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	up := f.Upstream
+	s.ages(&f, s.last, v)
+	f.Upstream = up
+	return &f
+}
+
 // answered takes what PostgreSQL itself says.
 func (s *server) answered(f *cluster.Facts, q *postgres.OwnSQL, v view) {
 	m := s.memory

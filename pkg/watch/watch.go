@@ -101,6 +101,8 @@ type watcher struct {
 	rounded     time.Duration        // when the last round was; 0 none was
 	acted       time.Duration        // when the last action on the server ended
 	lookedAt    time.Duration        // when the last one began
+	saw         look                 // the last one that came back
+	heeded      uint64               // index of the state that was gone by last
 	facts       *cluster.Facts
 	decision    cluster.Decision
 	deciding    bool
@@ -207,7 +209,9 @@ func (w *watcher) loop(ctx context.Context) error {
 		case <-ticker.C:
 			w.tick(ctx)
 		case <-w.soon:
-			w.look(ctx)
+			if !w.heed(ctx) {
+				w.look(ctx)
+			}
 		case <-w.lapse.timer.C:
 			w.lapsed(ctx)
 		case l := <-w.looked:
@@ -262,10 +266,27 @@ func (w *watcher) look(ctx context.Context) {
 	}()
 }
 
+// heed does what the quorum has decided since the last look by what that showed, where nothing was done to the server since it began: had it taken until now, it
+// would have shown no more. It tells whether something is being done now, after which the server is looked at anyway.
+func (w *watcher) heed(ctx context.Context) bool {
+	now, known := sinceBoot(), w.latest()
+	if w.server == nil || w.facts == nil || known.Index == w.heeded || w.working[laneServer] != nil || w.saw.late || w.saw.began <= w.acted || now-w.saw.began > lookLimit {
+		return false
+	}
+	w.heeded = known.Index
+	w.memory.learn(&known.State, now)
+	w.facts = w.server.aged(*w.facts, view{now: now, state: &known.State})
+	w.reconcile(ctx, &known.State, true, now)
+	w.keepMemory()
+	return w.working[laneServer] != nil
+}
+
 // round reports, asks for the lease, and decides what to do about the own server; the executor decides about the region.
 func (w *watcher) round(ctx context.Context, l look) {
 	now := sinceBoot()
-	state := w.state()
+	known := w.latest()
+	state := &known.State
+	w.saw, w.heeded = l, known.Index
 	w.memory.learn(state, now)
 	if w.server != nil {
 		w.facts = w.seen(l, state, now)
@@ -280,6 +301,9 @@ func (w *watcher) round(ctx context.Context, l look) {
 		w.awaitLapse(state, current, now)
 		w.decide(ctx, state, now)
 		w.hurry(state)
+		if w.server != nil && l.began <= w.acted && w.working[laneServer] == nil { // what was done ended meanwhile
+			w.again()
+		}
 	}
 	w.watch()
 	w.counters.rounds++
