@@ -93,3 +93,48 @@ func TestElectedNoMore(t *testing.T) {
 		}
 	}
 }
+
+// TestHeed: what the quorum decides is done by the look before, where that still says what a look would say now.
+func TestHeed(t *testing.T) {
+	voting := &cluster.State{Format: 1, Epoch: 5, Phase: cluster.Electing, Election: &cluster.Election{Base: 4, OldMaster: "db2", Attempt: 1}}
+	for name, tt := range map[string]struct {
+		change func(w *watcher)
+		want   bool
+	}{
+		"a look of just now":                   {func(*watcher) {}, true},
+		"nothing new was decided":              {func(w *watcher) { w.heeded = 7 }, false},
+		"an action ended after it began":       {func(w *watcher) { w.acted = w.saw.began }, false},
+		"an action is at work":                 {func(w *watcher) { w.working[laneServer] = &work{actions: []cluster.Action{{Do: cluster.DoFollow}}} }, false},
+		"a pool is at work, which is another":  {func(w *watcher) { w.working[lanePool] = &work{} }, true},
+		"it did not come back":                 {func(w *watcher) { w.saw.late = true }, false},
+		"the watcher did not run for a while":  {func(w *watcher) { w.saw.began -= lookLimit + time.Millisecond }, false},
+		"nobody has looked since it has begun": {func(w *watcher) { w.facts = nil }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, did := hanging(t, 0)
+			w.do = func(_ context.Context, a cluster.Action) error { did <- a.Do; return nil }
+			w.life = t.Context()
+			w.quorum.state.Store(&known{Index: 7, State: *voting})
+			w.saw, w.acted = look{began: sinceBoot()}, sinceBoot()-time.Second
+			w.facts = &cluster.Facts{Host: "db1", Running: true, Recovery: true, Names: cluster.NamesFacts{Shown: cluster.ClosedNames}}
+			w.facts.Upstream.File, w.facts.Upstream.Gone = "db2", 3*time.Second
+			before := w.facts
+			tt.change(w)
+			if got := w.heed(t.Context()); got != tt.want {
+				t.Fatalf("%v, expected %v", got, tt.want)
+			}
+			if !tt.want {
+				if len(did) > 0 {
+					t.Errorf("%s was done", <-did)
+				}
+				return
+			}
+			if do := <-did; do != cluster.DoFreeze || w.memory.Epoch != 5 {
+				t.Errorf("%s was done, and it knows of epoch %d", do, w.memory.Epoch)
+			}
+			if w.facts == before || w.facts.Upstream.Gone != 3*time.Second {
+				t.Errorf("what was reported is changed, or it is taken for frozen for longer than it was seen: %+v", w.facts.Upstream)
+			}
+		})
+	}
+}
