@@ -155,10 +155,16 @@ func (w *world) heed(i int) {
 		return
 	}
 	x.heeded = x.state
-	f := *x.last
+	if x.state.Master == h.name && h.raft.leader >= 0 {
+		w.send(message{to: h.raft.leader, from: i, lease: askLease, sent: h.clock, epoch: x.epoch})
+	}
+	f, p := *x.last, w.policyOf(h.raft.commit)
 	x.ages(&f, h, w.now)
+	if f.Running && !f.Recovery && (x.state.Master == h.name || x.state.Halted != "") && cluster.ServesFor(x.state, &f, p) < 0 {
+		return
+	}
 	x.sight = cluster.Sight{Now: h.clock, Since: x.born, Heard: x.heard}
-	x.acts, x.actDue = w.rules.Reconcile(x.state, &f, &x.sight, w.policyOf(h.raft.commit)), w.now+w.acting()
+	x.acts, x.actDue = w.rules.Reconcile(x.state, &f, &x.sight, p), w.now+w.acting()
 }
 
 // learn notes when the watcher came to know of an epoch and of a phase.

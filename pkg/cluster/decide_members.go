@@ -46,7 +46,8 @@ func (d *decider) foreign(f *Facts) string {
 // walsender may be ended at just that moment. Or it follows somebody of an epoch before, its receiver just lost: it may get more, until its watcher has frozen it.
 func (d *decider) underWay(f *Facts) bool {
 	up, n := &f.Upstream, len(d.s.Rows)
-	if up.File != "" && up.FileEpoch < d.s.Epoch {
+	waits := !d.p.MasterByTS && slices.Contains(d.s.Former, f.Host) // nobody freezes it
+	if up.File != "" && up.FileEpoch < d.s.Epoch && !waits {
 		return true
 	}
 	return up.File == d.s.Master && up.FileEpoch == d.s.Epoch && n > 0 && f.Timeline == d.s.Rows[n-1].Timeline

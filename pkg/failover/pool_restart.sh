@@ -32,8 +32,10 @@ done </proc/sysvipc/shm
 for dir in $4; do rm -f "$dir/pgpool_status"; done
 for dir in $5; do rm -f "$dir/.s.PGSQL.$port"; done
 if [ "$wait" != 0 ]; then
-  timeout "$wait" cat || echo late >&3
+  (trap - TERM && exec timeout "$wait" cat) || echo late >&3
   sleep 0.03
+  now=$(pgrep -o -x pgpool)
+  if [ -n "$now" ] && [ -d "/proc/$now" ]; then echo late >&3; fi # somebody else has started it, by what its file said then
 fi
 exec 3>&-
 wait "$changed"

@@ -106,3 +106,22 @@ func TestHalt(t *testing.T) {
 		}
 	})
 }
+
+// TestHaltStarted: a pool that somebody else has started meanwhile goes by what its file said then, and has to start anew.
+func TestHaltStarted(t *testing.T) {
+	p := newIdlePool(t, true)
+	h := p.pools.Halt(t.Context(), "db1", time.Minute)
+	p.await(t, "stop")
+	c := exec.Command("sleep", "1000")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Process.Kill(); _ = c.Wait() }()
+	time.Sleep(300 * time.Millisecond)
+	if err := os.WriteFile(filepath.Join(p.dir, "pgrep"), []byte("#!/bin/sh\necho "+strconv.Itoa(c.Process.Pid)+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if started, err := h.Start(); started || err != nil {
+		t.Errorf("%v %v: it runs by another file", started, err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -155,7 +156,7 @@ func (v *visit) askPool(ctx context.Context, host remote.Host, s pgpool.Settings
 	conf, err := pgpool.ParseConf(s.ConfPath(), []byte(text))
 	if err == nil {
 		v.pool.FailoverCommand = conf.Get("failover_command", "")
-		v.pool.QueryCache = conf.Get("memory_cache_enabled", "off") == "on"
+		v.pool.QueryCache = slices.Contains([]string{"on", "true", "yes", "1"}, strings.ToLower(conf.Get("memory_cache_enabled", "off")))
 		v.pool.Shared, _ = strconv.ParseInt(strings.TrimSpace(found["pool_memory"]), 10, 64)
 		v.pool.Backends, err = conf.Backends()
 	}

@@ -138,3 +138,47 @@ func TestHeed(t *testing.T) {
 		})
 	}
 }
+
+// TestHeedStopsNoMaster: a running master is not stopped for want of a sign of the quorum by what was seen before it could have one.
+func TestHeedStopsNoMaster(t *testing.T) {
+	formed, err := cluster.Apply(cluster.State{}, cluster.Command{Kind: cluster.Form, Host: "db1", Name: "db1_a", Nonce: "n", System: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serving, _ := reigning()
+	changed := *serving
+	changed.Feature++
+	for name, tt := range map[string]struct {
+		before, after cluster.State
+	}{
+		"its watchers looked on for hours, and HA is enabled": {cluster.State{}, formed},
+		"its last canary is about to be judged":               {*serving, changed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, did := hanging(t, time.Hour)
+			w.life, w.asking = t.Context(), true
+			now := sinceBoot()
+			w.born, w.memory.EpochAt = now-time.Hour, now-time.Hour
+			w.memory.Epoch, w.memory.Phase, w.memory.LeaseEpoch = tt.before.Epoch, tt.before.Phase, 0
+			sql := &postgres.OwnSQL{Version: "15.18", Timeline: 1, Current: 100, Rows: w.memory.Rows}
+			if len(tt.before.Configs) > 0 {
+				sql.Names = tt.before.Configs[0].Names(tt.before.Epoch)
+				w.memory.Canary, w.memory.CanaryNames = now-1900*time.Millisecond, sql.Names
+			} else {
+				sql.Rows, w.memory.Rows = nil, nil
+			}
+			w.quorum.state.Store(&known{Index: 1, State: tt.before})
+			w.round(t.Context(), look{sight: postgres.OwnSight{Running: true, PID: 1 << 30, Gate: true, SystemID: 7, Member: "db1_a", SQL: sql}, began: now})
+			if len(w.wanted) > 0 && w.wanted[0].Do == cluster.DoStop {
+				t.Fatalf("it has to stop without it: %v", w.wanted)
+			}
+			time.Sleep(110 * time.Millisecond) // the canary is too old
+			w.quorum.state.Store(&known{Index: 2, State: tt.after})
+			w.heed(t.Context())
+			w.run(t.Context(), sinceBoot()+50*time.Millisecond)
+			if len(did) > 0 {
+				t.Errorf("%s: %v", <-did, w.wanted)
+			}
+		})
+	}
+}

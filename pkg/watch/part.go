@@ -323,6 +323,9 @@ func (w *watcher) reconcile(ctx context.Context, state *cluster.State, current b
 			serving = state.Master
 		}
 		w.pool.hears(serving)
+		if now < w.askingUntil {
+			w.pool.missed(state.Epoch)
+		}
 		if serving != "" || state.Phase != cluster.Serving { // a region that was changed by hand while the watchers looked on has another master than they remember
 			w.begin(ctx, cluster.ReconcilePool(state, w.pool.facts(), p))
 		}

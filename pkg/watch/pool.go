@@ -33,6 +33,7 @@ type pool struct {
 	works   int    // how often somebody began or ended to be: what was asked before then is of no use
 	held    int64  // epoch for whose election it was stopped
 	halt    *failover.Halt
+	begun   string        // the master that it is being pointed at, until that is proven; a pool that does not run would pass for one that its file describes
 	serving string        // the master that is heard to serve; "" none is
 	heard   chan struct{} // closed when that changes
 }
@@ -67,7 +68,18 @@ func (p *pool) look(ctx context.Context, now time.Duration, urgent bool, seen fu
 func (p *pool) facts() *cluster.PoolFacts {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return &cluster.PoolFacts{Host: p.host, Backend: p.backend, Held: p.held}
+	f := &cluster.PoolFacts{Host: p.host, Backend: p.backend, Held: p.held}
+	if f.Backend != "" && f.Backend == p.begun {
+		f.Backend = failover.NoBackend
+	}
+	return f
+}
+
+// missed notes that it is too late to stop the pool for an election: this watcher has begun in the middle of it, and it may be over long since.
+func (p *pool) missed(epoch int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held = max(p.held, epoch)
 }
 
 // begins notes that somebody is at work on the pool, from now on until the function returned is called with the backend that it has then.
@@ -142,12 +154,16 @@ func (p *pool) point(ctx context.Context, to failover.PoolTarget) error {
 	}
 	p.mu.Lock()
 	ends, halt := p.begins(), p.halt
+	p.begun = to.Master
 	p.mu.Unlock()
 	err := p.pools.Point(ctx, p.host, to, halt, func(ctx context.Context) error { return p.serves(ctx, to.Master) })
 	if err != nil {
 		ends("")
-	} else {
-		ends(to.Master)
+		return err
 	}
-	return err
+	ends(to.Master)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.begun = ""
+	return nil
 }

@@ -277,7 +277,7 @@ func (s *server) judgeCanary(f *cluster.Facts, v view) {
 func (s *server) stalls(f *cluster.Facts, q *postgres.OwnSQL, v view) {
 	stopped := v.now
 	if q.SyncWaits > 0 && s.stallsAt > 0 {
-		stopped = max(s.stallsAt, v.now-q.SyncWaits)
+		stopped = max(s.stallsAt, v.now-q.SyncWaits, v.now-3*round/2) // looks without an answer between say nothing of the standby
 	}
 	s.stallsAt = v.now
 	for _, member := range v.state.Members {

@@ -149,6 +149,7 @@ func TestStalls(t *testing.T) {
 		"a statement that is old waits since now":  {{10, 10, 0, 0}, {15, 20, 30 * s, s}, {15, 20, 31 * s, 2 * s}, {18, 20, 32 * s, s}},
 		"nobody waits for it":                      {{10, 10, 0, 0}, {15, 20, 0, 0}, {15, 20, 0, s}},
 		"as it was at the look before":             {{10, 10, 0, 0}, {10, 20, s / 2, s}},
+		"looks between gave no answer":             {{10, 12, 0, 0}, {30, 32, 30 * s, s}},
 		"nobody looked before":                     {{10, 20, 30 * s, 0}, {10, 20, 31 * s, s}},
 	} {
 		t.Run(name, func(t *testing.T) {
