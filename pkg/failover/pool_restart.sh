@@ -19,7 +19,7 @@ fi
 i=0
 while [ -n "$old" ] && [ -d "/proc/$old" ] && [ $i -lt 1500 ]; do
   # one that waits for a backend that is gone heeds no signal for as long as that takes; there is nothing in it to be lost
-  [ $i -lt 25 ] || pkill -KILL -x pgpool
+  [ $i -lt 12 ] || pkill -KILL -x pgpool
   i=$((i + 1))
   sleep 0.02
 done
