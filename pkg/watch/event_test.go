@@ -236,3 +236,37 @@ func TestTellerFails(t *testing.T) {
 		t.Errorf("got %q", fault)
 	}
 }
+
+// TestVerdict: what is the matter is told once it has lasted, not each time that it changes, and at the latest after a while.
+func TestVerdict(t *testing.T) {
+	type step struct {
+		at    time.Duration
+		names string
+		told  bool
+	}
+	ms := time.Millisecond
+	for name, steps := range map[string][]step{
+		"it lasts":             {{0, "a", false}, {1000 * ms, "a", false}, {2000 * ms, "a", true}, {3000 * ms, "a", false}, {4000 * ms, "", false}, {6000 * ms, "", true}},
+		"an election":          {{0, "a", false}, {150 * ms, "b", false}, {300 * ms, "c", false}, {450 * ms, "", false}, {5000 * ms, "", false}},
+		"it never lasts":       {{0, "a", false}, {1500 * ms, "b", false}, {3000 * ms, "a", false}, {9900 * ms, "b", false}, {10000 * ms, "c", true}, {10100 * ms, "", false}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var v verdict
+			for _, s := range steps {
+				if got := v.judge(s.names, time.Hour+s.at); got != s.told {
+					t.Errorf("at %v, %q: %v", s.at, s.names, got)
+				}
+			}
+		})
+	}
+	var v verdict
+	told := 0
+	for i := range 200 { // every 0.1 s something else
+		if v.judge(strings.Repeat("x", 1+i%3), time.Hour+time.Duration(i)*100*ms) {
+			told++
+		}
+	}
+	if told != 1 {
+		t.Errorf("in 20 s of changes it was told %d times", told)
+	}
+}

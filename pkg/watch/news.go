@@ -12,8 +12,40 @@ type news struct {
 	known     known  // up to which the events of the region are made
 	announced uint64 // up to which index some executor has told them
 	unsaid    []unsaid
-	judged    string // names of what this host, as the executor, has judged
+	verdict   verdict
 	own       power
+}
+
+// verdict is what this host, as the executor, has judged, as names. What is the matter changes several times a second in an election, and nobody needs to be woken
+// for each: it is told when it has lasted, or has changed for so long without lasting.
+type verdict struct {
+	told, now string
+	since     time.Duration // of now
+	differs   time.Duration // since when what was told is not so; 0 it is
+}
+
+const (
+	verdictLasts = 2 * time.Second
+	verdictLimit = 10 * time.Second
+)
+
+// judge takes what is the matter at a moment, and tells whether it is to be told.
+func (v *verdict) judge(names string, now time.Duration) bool {
+	if names != v.now {
+		v.now, v.since = names, now
+	}
+	if names == v.told {
+		v.differs = 0
+		return false
+	}
+	if v.differs == 0 {
+		v.differs = now
+	}
+	if now-v.since < verdictLasts && now-v.differs < verdictLimit {
+		return false
+	}
+	v.told, v.differs = names, 0
+	return true
 }
 
 // unsaid is an event that the executor is to tell. Every watcher keeps it until it hears that it was told: that executor may be gone.
@@ -65,7 +97,7 @@ func (w *watcher) announce(now time.Duration) {
 				w.notify(e)
 			}
 		} else {
-			w.news.judged = ""
+			w.news.verdict = verdict{}
 		}
 	}
 	if w.server == nil || w.facts == nil {
@@ -87,8 +119,7 @@ func (w *watcher) announce(now time.Duration) {
 
 // announceJudged tells what is the matter, when that has changed.
 func (w *watcher) announceJudged(names string, s *cluster.State) {
-	if names != w.news.judged {
-		w.news.judged = names
+	if w.news.verdict.judge(names, sinceBoot()) {
 		w.notify(judged(&w.decision, names, s, w.name))
 	}
 }
