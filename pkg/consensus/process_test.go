@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -189,7 +190,8 @@ func TestStoppedProcess(t *testing.T) {
 	}
 	wait(t, "agreement", func() bool {
 		for _, p := range all {
-			if got := p.ask("show"); got != "one two three" {
+			// on a busy machine the outcome of one may be unknown, and it is proposed again
+			if got := slices.Compact(strings.Fields(p.ask("show"))); !slices.Equal(got, []string{"one", "two", "three"}) {
 				return false
 			}
 		}

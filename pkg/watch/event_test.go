@@ -246,9 +246,9 @@ func TestVerdict(t *testing.T) {
 	}
 	ms := time.Millisecond
 	for name, steps := range map[string][]step{
-		"it lasts":             {{0, "a", false}, {1000 * ms, "a", false}, {2000 * ms, "a", true}, {3000 * ms, "a", false}, {4000 * ms, "", false}, {6000 * ms, "", true}},
-		"an election":          {{0, "a", false}, {150 * ms, "b", false}, {300 * ms, "c", false}, {450 * ms, "", false}, {5000 * ms, "", false}},
-		"it never lasts":       {{0, "a", false}, {1500 * ms, "b", false}, {3000 * ms, "a", false}, {9900 * ms, "b", false}, {10000 * ms, "c", true}, {10100 * ms, "", false}},
+		"it lasts":       {{0, "a", false}, {1000 * ms, "a", false}, {2000 * ms, "a", true}, {3000 * ms, "a", false}, {4000 * ms, "", false}, {6000 * ms, "", true}},
+		"an election":    {{0, "a", false}, {150 * ms, "b", false}, {300 * ms, "c", false}, {450 * ms, "", false}, {5000 * ms, "", false}},
+		"it never lasts": {{0, "a", false}, {1500 * ms, "b", false}, {3000 * ms, "a", false}, {9900 * ms, "b", false}, {10000 * ms, "c", true}, {10100 * ms, "", false}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var v verdict
