@@ -19,6 +19,7 @@ const (
 	ConfigFileError Code = "config-file-error" // PostgreSQL cannot read its configuration files
 	OldScript       Code = "old-script"        // a script that goes round the quorum lies on the host
 	NotExamined     Code = "not-examined"      // something could not be asked
+	MayCountTwice   Code = "may-count-twice"   // a standby of several that a commit waits for uses no replication slot
 )
 
 // Examine says what would stop an operation or a failover: everything that Diagnose finds, judged as if HA were on, and what
@@ -132,6 +133,20 @@ func (d *diagnosis) inSync(inv *nodes.Inventory) {
 	if d.view.Master != "" && in < needed {
 		d.critical(NotSynchronous, "", fmt.Sprintf("see synchronous_standby_names on %s", d.view.Master),
 			"a commit waits for %d of %d standbys: a failover would lose what the others have not", in, needed)
+	}
+	if needed > 1 {
+		d.mayCountTwice()
+	}
+}
+
+// mayCountTwice: where a commit waits for several standbys, PostgreSQL takes two connections of one name for two of them (source: SyncRepGetCandidateStandbys; tried on
+// 10.23 and 15.18), and a standby that was lost without a word and is back has two for a moment. A slot is used by one connection at a time (manual, "Replication Slots").
+func (d *diagnosis) mayCountTwice() {
+	for i, st := range d.view.Standings {
+		if host := d.Servers[i].Host; st.Upstream == d.view.Master && st.Slot == "" && (st.SyncState == "sync" || st.SyncState == "quorum") {
+			d.warn(MayCountTwice, host, fmt.Sprintf("make a physical slot for it on %s, and set primary_slot_name to it on %s (docs/ha.md)", d.view.Master, host),
+				"it uses no replication slot: if its connection breaks without a word, it may count for two of the standbys that a commit waits for until the old one times out")
+		}
 	}
 }
 

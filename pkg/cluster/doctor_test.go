@@ -85,7 +85,12 @@ func TestExamine(t *testing.T) {
 		{name: "two servers and one arbiter", change: func(s *cluster.Snapshot, _ *cluster.Checkup) { s.Arbiters = s.Arbiters[:1] }},
 		{name: "three servers, and one zone has two of them", servers: 3, change: func(s *cluster.Snapshot, _ *cluster.Checkup) {
 			s.Arbiters, s.Zones, s.Servers[1].Zone = nil, 3, "zone1a"
+			s.Servers[0].SQL.Standbys[0].Slot, s.Servers[0].SQL.Standbys[1].Slot = "db2", "db3"
 		}, want: []string{"warning zone-has-quorum : the zone zone1a has 2 of 3 votes"}},
+		{name: "a commit waits for two, and one uses no slot", servers: 3, change: func(s *cluster.Snapshot, _ *cluster.Checkup) {
+			s.Arbiters, s.Zones = nil, 3
+			s.Servers[0].SQL.Standbys[0].Slot = "db2"
+		}, want: []string{"warning may-count-twice db3: it uses no replication slot"}},
 		{name: "a server is in no pg_node_info of one zone", change: func(_ *cluster.Snapshot, c *cluster.Checkup) {
 			c.Inventory.Zones[1].Watcher.Nodes = c.Inventory.Zones[1].Watcher.Nodes[:1]
 		}, want: []string{"critical ha-config-mismatch : server.yaml.zone1b differs from server.yaml.zone1a in pg_node_info", "critical ha-config-mismatch : server.yaml.zone1b: pg_node_info does not name db2"}},

@@ -184,6 +184,7 @@ type Walsender struct {
 	State           string // "streaming", "catchup", "backup" ...
 	SyncState       string // "sync", "quorum", "potential", "async"
 	Flush, Replay   LSN
+	Slot            string // that it uses; "" none
 }
 
 // Slot is a replication slot.

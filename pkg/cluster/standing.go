@@ -22,6 +22,7 @@ type Standing struct {
 	Upstream  string         // inventory name of the server it receives from; "" none or not known
 	Streaming bool           // it receives WAL right now
 	SyncState string         // as its upstream sees it: "sync", "quorum", "potential", "async"; "" not known
+	Slot      string         // on its upstream, that it uses; "" none, or not known
 	LagBytes  *int64         // master's current position less its replay position; nil not known, or the master itself
 	LagTime   *time.Duration // age of the last commit it replayed, 0 when it has replayed all; nil not known
 	Diverged  string         // why its WAL is known not to be the master's; "" when nothing says so
@@ -69,7 +70,7 @@ func (s Snapshot) place(srv, master *Server, st *Standing) {
 		if upstream != nil {
 			st.Upstream = upstream.Host
 			if w := upstream.walsenderOf(srv); w != nil {
-				st.SyncState = w.SyncState
+				st.SyncState, st.Slot = w.SyncState, w.Slot
 			}
 		}
 		st.lag(srv.SQL, master)

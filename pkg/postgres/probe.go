@@ -102,6 +102,7 @@ type answer struct {
 		SyncState       string `json:"sync_state"`
 		FlushLSN        *lsn   `json:"flush_lsn"`
 		ReplayLSN       *lsn   `json:"replay_lsn"`
+		Slot            string `json:"slot"` // null none
 	} `json:"standbys"`
 	Slots []struct {
 		SlotName  string `json:"slot_name"`
@@ -143,7 +144,7 @@ func parseProbe(version string, first, second []byte) (*cluster.Instance, error)
 	for _, w := range a.Standbys {
 		in.Standbys = append(in.Standbys, cluster.Walsender{
 			ApplicationName: w.ApplicationName, ClientAddress: w.ClientAddr, State: w.State, SyncState: w.SyncState,
-			Flush: w.FlushLSN.value(), Replay: w.ReplayLSN.value(),
+			Flush: w.FlushLSN.value(), Replay: w.ReplayLSN.value(), Slot: w.Slot,
 		})
 	}
 	for _, s := range a.Slots {
