@@ -118,7 +118,7 @@ func (a *app) guard(c change, lock *failover.Lock) func(context.Context, plan.Pl
 		if c.urgent {
 			return nil
 		}
-		if err := lock.Err(); err != nil && p.Name == c.plan.Name { // the way back is taken also when a server with the lock is lost
+		if err := lock.Err(); err != nil && p.Name == c.plan.Name && !c.quorum { // the way back is taken also when a server with the lock is lost
 			return err
 		}
 		return still(ctx, p)

@@ -92,6 +92,7 @@ type change struct {
 	left     map[string]string // hosts that the plan leaves out, and why
 	leftHint string            // what to do when they answer; "": run it again
 	diffs    []string          // unified diffs of the files that it edits
+	quorum   bool              // the quorum carries it out, one change after the other: a lock that is lost breaks nothing off
 	urgent   bool              // it works without a master and without the lock of a server that cannot give it
 	later    map[string]string // servers that have to rejoin afterwards, and why
 	preface  func() error      // says what the operator should know before the plan, or before the error that there is none; nil: nothing

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
@@ -110,6 +111,7 @@ func (h *handOver) wait(limit time.Duration, done func(s *cluster.State, from, t
 	return func(ctx context.Context, s plan.Step) error {
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
+		hint := "pgctl overview says what is waited for"
 		for {
 			state, err := h.state(ctx)
 			if err == nil {
@@ -117,10 +119,16 @@ func (h *handOver) wait(limit time.Duration, done func(s *cluster.State, from, t
 				if is, err = done(state, s.Args["from"], s.Args["to"]); is || err != nil {
 					return err
 				}
+				if state.Opened && len(state.Pools) > 0 {
+					hint = fmt.Sprintf("the pool of %s does not write to %s: pgctl logs --host %s says why", strings.Join(state.Pools, ", "), state.Master, strings.Join(state.Pools, " --host "))
+				}
 			}
 			select {
 			case <-ctx.Done():
-				return errors.Join(fmt.Errorf("not within %s; pgctl overview says what is waited for", limit), err)
+				if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+					err = nil // the time is over, that is all
+				}
+				return errors.Join(fmt.Errorf("not within %s; %s", limit, hint), err)
 			case <-time.After(handOverGap):
 			}
 		}
@@ -137,7 +145,7 @@ func (a *app) viaExecutor(site *observe.Site, q *cluster.QuorumView, to string) 
 	if err != nil {
 		return change{}, err
 	}
-	c := change{plan: p, handlers: (&handOver{a, site}).handlers(), still: func(context.Context, plan.Plan) error { return nil }}
+	c := change{quorum: true, plan: p, handlers: (&handOver{a, site}).handlers(), still: func(context.Context, plan.Plan) error { return nil }}
 	if len(p.Steps) == 0 {
 		c.preface = a.already(to)
 	}

@@ -137,7 +137,11 @@ func (d *diagnosis) clocks() {
 			d.warn(ClockSkew, host, fmt.Sprintf("ssh %s timedatectl status", host), "its clock is %s %s the others'", off.Abs().Round(time.Second/10), direction(off))
 		}
 	}
-	if median.Abs() > ClockLimit && len(all) > 1 {
+	var within time.Duration // of the one that is known worst
+	for _, c := range offsets {
+		within = max(within, c.Within)
+	}
+	if median.Abs() > ClockLimit+within && len(all) > 1 {
 		d.warn(ClockSkew, "", "timedatectl status", "the clock of the machine pgctl runs on is %s %s the hosts'", median.Abs().Round(time.Second/10), direction(-median))
 	}
 }

@@ -46,7 +46,11 @@ func (d *diagnosis) backends(p *Pool) {
 		d.critical(PgpoolWrongBackend, p.Host, "pgctl pgpool sync (a reload would not change it)",
 			"pgpool.conf is right, but the running pgpool still sends clients to %s", describe(p.Running))
 	case p.Refuses && p.RunningFailure != nil:
-		d.critical(PgpoolDown, p.Host, fmt.Sprintf("see its log for why (does it reach %s:%d, and resolve the name?): ssh %s journalctl -n 20 -u %s", d.view.Master, port, p.Host, p.Service.Unit),
+		at := d.view.Master
+		if port != 0 {
+			at = fmt.Sprintf("%s:%d", at, port)
+		}
+		d.critical(PgpoolDown, p.Host, fmt.Sprintf("see its log for why (does it reach %s, and resolve the name?): ssh %s journalctl -n 20 -u %s", at, p.Host, p.Service.Unit),
 			"pgpool accepts connections and serves nobody: %s", p.RunningFailure.Message)
 	}
 }

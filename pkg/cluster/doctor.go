@@ -174,8 +174,8 @@ const unusedCache = 32 << 20
 func (d *diagnosis) slowStart() {
 	for _, p := range d.Pools {
 		if !p.QueryCache && p.Shared >= unusedCache {
-			d.warn(PgpoolSlowStart, p.Host, "set memqcache_total_size = 4MB and memqcache_max_num_cache = 1000 in its pgpool.conf, and restart it",
-				"each start of pgpool, so each failover too, waits until %d MB are cleared for a query cache that is off", p.Shared>>20)
+			d.warn(PgpoolSlowStart, p.Host, "set memqcache_total_size = 4MB and memqcache_max_num_cache = 1000 in its pgpool.conf; then, which ends its sessions: "+p.Service.command(p.Host, "restart"),
+				"each start of pgpool, so each failover too, waits until %d MB are cleared for a query cache that is off", p.Shared/1e6)
 		}
 	}
 }

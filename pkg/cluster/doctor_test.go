@@ -120,7 +120,7 @@ func TestExamine(t *testing.T) {
 			s.Pools[1].Running[0].Flag = "ALLOW_TO_FAILOVER"
 		}, want: []string{"critical pgpool-fails-over db2: the running pgpool may"}},
 		{name: "a pool clears what it does not use", change: func(s *cluster.Snapshot, _ *cluster.Checkup) {
-			s.Pools[1].Shared = 134 << 20
+			s.Pools[1].Shared = 134_686_720
 		}, want: []string{"warning pgpool-slow-start db2: each start of pgpool, so each failover too, waits until 134 MB are cleared"}},
 		{name: "a pool needs what it clears, and one has little", change: func(s *cluster.Snapshot, _ *cluster.Checkup) {
 			s.Pools[0].Shared, s.Pools[0].QueryCache, s.Pools[1].Shared = 134<<20, true, 8<<20

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -166,7 +167,7 @@ func (w *reconciler) follow() {
 		}
 		w.masterFile()
 	case up.File != "" || up.Receiver != "":
-		w.do(Action{Do: DoFreeze, Base: w.s.Epoch - 1}, "it follows %s, not the master of epoch %d", up.File, w.s.Epoch)
+		w.do(Action{Do: DoFreeze, Base: w.s.Epoch - 1}, "it follows %s by what was right before epoch %d", up.File, w.s.Epoch)
 	default:
 		at, ok := w.Final(w.f)
 		if ok && w.Foreign(w.f, w.s.Rows, at) == "" && w.f.System == w.s.System {
@@ -202,5 +203,9 @@ func ReconcilePool(s *State, f *PoolFacts, p *Policy) []Action {
 	case s.Phase != Serving && s.Phase != Elected, f.Backend == s.Master, unknown:
 		return nil
 	}
-	return []Action{{Do: DoPointPool, Host: s.Master, Epoch: s.Epoch, Why: fmt.Sprintf("%s is master, the pool writes to %q", s.Master, f.Backend)}}
+	why := fmt.Sprintf("%s is master, the pool writes to %s", s.Master, cmp.Or(f.Backend, "nobody knows whom"))
+	if f.Held == s.Epoch {
+		why = fmt.Sprintf("%s is elected, and the pool waits for it", s.Master)
+	}
+	return []Action{{Do: DoPointPool, Host: s.Master, Epoch: s.Epoch, Why: why}}
 }

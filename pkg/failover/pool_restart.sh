@@ -1,5 +1,5 @@
 # Restarts pgpool and nothing that its unit wants. Arguments: pgpool.conf, unit, its port, log directories, socket directories, and for how many seconds
-# its start may wait for the end of the standard input. It prints "late" when it did not begin by that.
+# its start may wait for the end of the standard input. It prints "late" when it did not begin by that, "down" when pgpool did not run.
 # One command from stop to start: whoever asked may be gone by then, and the pool must not stay down for it.
 trap '' HUP INT PIPE TERM
 exec 3>&1 >/dev/null
@@ -7,6 +7,7 @@ unit=$2 port=$3 wait=$6
 sleep 0.1 & # whether pgpool started after its file changed is told by hundredths of a second (pool_started.sh)
 changed=$!
 old=$(pgrep -o -x pgpool)
+[ -n "$old" ] || echo down >&3
 if [ -z "$old" ] && [ "$wait" != 0 ]; then # somebody has stopped it, who may not want it to start
   echo late >&3
   exit

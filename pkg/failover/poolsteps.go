@@ -221,7 +221,10 @@ func (h poolRestart) restartBy(ctx context.Context, name string, conf *pgpool.Co
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	_, err := h.run(ctx, name, conf, keep, nil, 0)
+	out, err := h.run(ctx, name, conf, keep, nil, 0)
+	if strings.Contains(string(out.Stdout), "down") && err == nil {
+		h.warn(name, "pgpool did not run on %s: it was started", name)
+	}
 	return err
 }
 

@@ -106,23 +106,24 @@ var errNotLogged = errors.New("not a line of the log")
 func parseLogLine(line string) (LogLine, error) {
 	var l LogLine
 	for line != "" {
-		key, rest, ok := strings.Cut(line, "=")
-		if !ok || key == "" || strings.ContainsAny(key, " \t") {
-			return LogLine{}, errNotLogged
+		key, rest, err := logKey(line)
+		if err != nil {
+			return LogLine{}, err
 		}
 		value, after, err := logValue(rest)
 		if err != nil {
 			return LogLine{}, err
 		}
 		line = after
-		switch value = cluster.Printable(value); key {
-		case "time":
+		value = cluster.Printable(value)
+		switch { // slog's own come first; a later one of the name is of the message
+		case key == "time" && l.Time.IsZero():
 			if l.Time, err = time.Parse(time.RFC3339Nano, value); err != nil {
 				return LogLine{}, errNotLogged
 			}
-		case "level":
+		case key == "level" && l.Level == "":
 			l.Level = value
-		case "msg":
+		case key == "msg" && l.Message == "":
 			l.Message = value
 		default:
 			l.Fields = append(l.Fields, LogField{cluster.Printable(key), value})
@@ -132,6 +133,22 @@ func parseLogLine(line string) (LogLine, error) {
 		return LogLine{}, errNotLogged
 	}
 	return l, nil
+}
+
+// logKey is the key that a text begins with, and what comes after its equals sign. slog quotes one that has a space.
+func logKey(text string) (key, rest string, err error) {
+	if strings.HasPrefix(text, `"`) {
+		key, rest, err = logValue(text)
+		if err == nil && strings.HasPrefix(rest, "=") {
+			return key, rest[1:], nil
+		}
+		return "", "", errNotLogged
+	}
+	key, rest, ok := strings.Cut(text, "=")
+	if !ok || key == "" || strings.ContainsAny(key, " \t") {
+		return "", "", errNotLogged
+	}
+	return key, rest, nil
 }
 
 // logValue is the value that a text begins with, and what comes after it.

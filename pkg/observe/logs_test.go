@@ -36,6 +36,25 @@ func TestParseLogLine(t *testing.T) {
 	}
 }
 
+// TestParseLogLineOfRaft: a key that slog quotes, and one of a message's own that is called as one of slog's.
+func TestParseLogLineOfRaft(t *testing.T) {
+	const first = "2026-11-27T01:21:43.039Z"
+	for _, line := range []string{
+		`time=` + first + ` level=ERROR msg="raft: failed to heartbeat to" peer=arb1 "backoff time"=10ms error=EOF`,
+		`time=` + first + ` level=WARN msg="raft: failed to contact" server-id=arb1 time=506.453748ms level=9`,
+	} {
+		l, err := parseLogLine(line)
+		if err != nil || l.Time.Format(time.RFC3339Nano) != first || len(l.Level) < 4 || len(l.Fields) != 3 {
+			t.Errorf("%s: %+v, %v", line, l, err)
+		}
+	}
+	for _, line := range []string{`time=` + first + ` level=WARN "open=1`, `time=` + first + ` level=WARN "no sign" 1`} {
+		if l, err := parseLogLine(line); err == nil {
+			t.Errorf("%q is a line: %+v", line, l)
+		}
+	}
+}
+
 func FuzzParseLogLine(f *testing.F) {
 	f.Add(`time=2026-01-01T00:00:00.000+08:00 level=WARN msg="a b" c=d e="f\n"`)
 	f.Fuzz(func(t *testing.T, line string) {

@@ -178,13 +178,12 @@ func (v *visit) askPool(ctx context.Context, host remote.Host, s pgpool.Settings
 }
 
 // listening is what the attempt to talk to a pool says of its port: nil where the connection was not even tried (no route
-// through sshd), which says nothing.
+// through sshd, no time left), which says nothing.
 func listening(err error) *bool {
-	var dial *remote.DialError
 	switch {
 	case errors.Is(err, pgpool.ErrNotListening):
 		return new(false)
-	case errors.As(err, &dial):
+	case errors.Is(err, pgpool.ErrNotReached):
 		return nil
 	}
 	return new(true)

@@ -33,6 +33,9 @@ func (s Settings) Unit() string { return cmp.Or(s.Service, "pgpool2") }
 // ErrNotListening is returned when nothing accepts connections on the pool's port.
 var ErrNotListening = errors.New("nothing listens on pgpool's port")
 
+// ErrNotReached is returned when it is not known whether anything listens there: no way to the port, or no time to try.
+var ErrNotReached = errors.New("pgpool's port was not reached")
+
 // ErrNoLogin is returned when pgctl has nobody to log in as, or pgpool refused the login.
 var ErrNoLogin = errors.New("cannot log in through pgpool")
 
@@ -57,7 +60,7 @@ func connect(ctx context.Context, host remote.Host, s Settings, conf *Conf, pass
 		if strings.Contains(strings.ToLower(err.Error()), "refused") {
 			return nil, fmt.Errorf("%w (%s)", ErrNotListening, address)
 		}
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrNotReached, err)
 	}
 	if user == "" {
 		conn.Close()
