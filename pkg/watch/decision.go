@@ -18,6 +18,11 @@ func (w *watcher) tellDecision(s *cluster.State) {
 			told = append(told, name)
 		}
 	}
+	if s.Opened {
+		for _, pool := range s.Pools {
+			told = append(told, "pool-behind "+pool)
+		}
+	}
 	w.tell("judgement", strings.Join(names, ", "))
 	w.announceJudged(strings.Join(told, ", "), s)
 	w.tell("waits", strings.Join(w.decision.Waits, "; "))

@@ -270,3 +270,23 @@ func TestVerdict(t *testing.T) {
 		t.Errorf("in 20 s of changes it was told %d times", told)
 	}
 }
+
+// TestToldJudgement: an election has events of its own, and a pool that stays behind is no region where all is well.
+func TestToldJudgement(t *testing.T) {
+	w := newWatcher(Options{Host: "db1", Log: slog.New(slog.DiscardHandler), Now: time.Now, MemoryPath: t.TempDir() + "/memory"})
+	for _, tt := range []struct {
+		judged []cluster.Judgement
+		pools  []string
+		want   string
+	}{
+		{[]cluster.Judgement{{Code: cluster.JudgedOK, Host: "db1"}}, nil, ""},
+		{[]cluster.Judgement{{Code: cluster.JudgedElection, Host: "db1"}, {Code: cluster.JudgedAlone, Host: "db1"}}, nil, "no-failover-target db1"},
+		{[]cluster.Judgement{{Code: cluster.JudgedOK, Host: "db1"}}, []string{"db2"}, "pool-behind db2"},
+	} {
+		w.decision.Judgements = tt.judged
+		w.tellDecision(&cluster.State{Opened: true, Pools: tt.pools})
+		if got := w.news.verdict.now; got != tt.want {
+			t.Errorf("%+v, %q: %q, expected %q", tt.judged, tt.pools, got, tt.want)
+		}
+	}
+}
