@@ -53,6 +53,9 @@ func (h *Host) service(ctx context.Context, verb, service string) error {
 	case h.spec.systemd:
 		argv = []string{"systemctl", verb, service}
 	}
+	if verb == "start" && argv[0] == "systemctl" { // a story starts a service more often than systemd lets anybody: five times in ten seconds
+		_, _ = h.Run(ctx, "systemctl", "reset-failed", argv[2])
+	}
 	_, err := h.Run(ctx, argv...)
 	return err
 }
