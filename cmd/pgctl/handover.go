@@ -125,7 +125,7 @@ func (h *handOver) wait(limit time.Duration, done func(s *cluster.State, from, t
 			}
 			select {
 			case <-ctx.Done():
-				if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+				if errors.Is(err, ctx.Err()) {
 					err = nil // the time is over, that is all
 				}
 				return errors.Join(fmt.Errorf("not within %s; %s", limit, hint), err)

@@ -160,7 +160,7 @@ func (w *world) heed(i int) {
 	}
 	f, p := *x.last, w.policyOf(h.raft.commit)
 	x.ages(&f, h, w.now)
-	if f.Running && !f.Recovery && (x.state.Master == h.name || x.state.Halted != "") && cluster.ServesFor(x.state, &f, p) < 0 {
+	if cluster.AwaitsSign(x.state, &f, p) {
 		return
 	}
 	x.sight = cluster.Sight{Now: h.clock, Since: x.born, Heard: x.heard}

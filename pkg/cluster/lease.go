@@ -22,6 +22,12 @@ func ServesFor(s *State, f *Facts, p *Policy) time.Duration {
 	return p.Lease - sign
 }
 
+// AwaitsSign: the master of the state runs and has no sign of the quorum. Whether it has to stop for that is told by a look, which shows its last canary, and after a
+// report, which says since when its host knows of the epoch: what was seen before both could have come is no reason.
+func AwaitsSign(s *State, f *Facts, p *Policy) bool {
+	return f.Running && !f.Recovery && (s.Master == f.Host || s.Halted != "") && ServesFor(s, f, p) < 0
+}
+
 // Genuine tells whether every walsender of a member's name comes from that member's host, and is the only one of it. A commit that returned while one was not
 // may have been released by a stranger, whom no election freezes, or by one member that counted twice (manual, "synchronous_standby_names": names need not be
 // unique; tried on 10.23 and 15.18): as a canary it proves nothing.

@@ -34,7 +34,7 @@ for dir in $4; do rm -f "$dir/pgpool_status"; done
 for dir in $5; do rm -f "$dir/.s.PGSQL.$port"; done
 if [ "$wait" != 0 ]; then
   (trap - TERM && exec timeout "$wait" cat) || echo late >&3
-  sleep 0.03
+  sleep 0.03 # its file may have been put there just now: see above
   now=$(pgrep -o -x pgpool)
   if [ -n "$now" ] && [ -d "/proc/$now" ]; then echo late >&3; fi # somebody else has started it, by what its file said then
 fi

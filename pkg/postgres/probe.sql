@@ -10,7 +10,7 @@ SELECT row_to_json(t) FROM (
     (SELECT row_to_json(r) FROM pg_stat_wal_receiver r) AS receiver,
     (SELECT json_agg(row_to_json(s)) FROM (
        SELECT application_name, host(client_addr) AS client_addr, state, sync_state, flush_lsn, replay_lsn,
-         (SELECT slot_name FROM pg_replication_slots WHERE active_pid = pid) AS slot
+         (SELECT slot_name FROM pg_replication_slots WHERE active_pid = pg_stat_replication.pid) AS slot
        FROM pg_stat_replication ORDER BY application_name, client_addr, pid) s) AS standbys,
     (SELECT json_agg(row_to_json(s)) FROM (
        SELECT sl.*, pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -28,6 +29,26 @@ func (w *watcher) hurry(s *cluster.State) {
 	if now-w.hurried < hasteLimit {
 		time.AfterFunc(haste, w.again)
 	}
+}
+
+// heed does what the quorum has decided since the last look by what that showed, where nothing was done to the server since it began: had it taken until now, it
+// would have shown no more. It tells whether something is being done now, after which the server is looked at anyway.
+func (w *watcher) heed(ctx context.Context) bool {
+	now, known := sinceBoot(), w.latest()
+	if w.server == nil || w.facts == nil || known.Index == w.heeded || w.working[laneServer] != nil || w.saw.late || w.saw.began <= w.acted || now-w.saw.began > lookLimit {
+		return false
+	}
+	w.heeded = known.Index
+	w.memory.learn(&known.State, now)
+	w.facts = w.server.aged(*w.facts, view{now: now, state: &known.State})
+	w.lease(ctx, &known.State)
+	if cluster.AwaitsSign(&known.State, w.facts, w.policy()) { // a look and a report first
+		return false
+	}
+	w.reconcile(ctx, &known.State, true, now)
+	w.awaitLapse(&known.State, true, now)
+	w.keepMemory()
+	return w.working[laneServer] != nil
 }
 
 // expect has the loop look when something will have lasted for as long as it may, in left, and not up to a round later.

@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"context"
 	"slices"
 	"sync"
 	"time"
@@ -47,15 +46,6 @@ type server struct {
 	nudged       bool      // it was made to ask its master again a moment ago
 	ending       bool      // sessions of an earlier watcher may be there still
 }
-
-// returned is a canary that came back, as long as it is not known whether a stranger may have released it.
-type returned struct {
-	begun, at time.Duration
-	names     string
-}
-
-// committer makes one commit at a time.
-type committer struct{ busy bool }
 
 func newServer(own *postgres.Own, host string, m *memory, now time.Duration) *server {
 	return &server{
@@ -261,17 +251,6 @@ func (s *server) names(f *cluster.Facts, q *postgres.OwnSQL, v view) {
 	}
 }
 
-// judgeCanary counts the last canary that came back, if the walsenders that were there after it were all who they say they are.
-func (s *server) judgeCanary(f *cluster.Facts, v view) {
-	if s.back.at == 0 || v.asked <= s.back.at {
-		return
-	}
-	if cluster.Genuine(v.state, f.Senders) {
-		s.memory.Canary, s.memory.CanaryNames = s.back.begun, s.back.names
-	}
-	s.back = returned{}
-}
-
 // stalls is for how long each member has flushed nothing, while there was something to flush. When it stopped is not seen: it was after the look before, and
 // where commits wait, not before the oldest of them began.
 func (s *server) stalls(f *cluster.Facts, q *postgres.OwnSQL, v view) {
@@ -300,62 +279,6 @@ func (s *server) stalls(f *cluster.Facts, q *postgres.OwnSQL, v view) {
 		s.flush[member.Host] = best
 		f.Stalls = append(f.Stalls, cluster.Stall{Member: member.Name, For: min(v.now-s.flushAt[member.Host], v.now-s.last.Began)})
 	}
-}
-
-// commits begins the canary and the local write, each where the one before has come back. They may hang, and take nobody along.
-func (s *server) commits(ctx context.Context, f *cluster.Facts) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !f.Running || f.Recovery {
-		return
-	}
-	if !s.write.busy {
-		s.write.busy = true
-		go func() {
-			_, _, err := s.own.Commit(ctx, s.own.Name(), "local")
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.write.busy = false
-			if err == nil {
-				s.memory.Write = sinceBoot()
-			}
-		}()
-	}
-	if !s.canary.busy && s.back.at == 0 { // the last one has to be judged first
-		s.canary.busy = true
-		go func() {
-			begun := sinceBoot()
-			names, warned, err := s.own.Commit(ctx, postgres.CanaryName, "on")
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.canary.busy = false
-			if err == nil && !warned {
-				s.back = returned{begun, sinceBoot(), names}
-			}
-		}()
-	}
-}
-
-// seeWait looks for a commit that waits, where that is the only thing that is not proven of the names: on an idle server none is seen by chance.
-func (s *server) seeWait(ctx context.Context, f *cluster.Facts) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.waits.busy || s.waited || s.shown == "" || s.shown == cluster.ClosedNames || !f.Running || f.Recovery || f.Silent > 0 {
-		return
-	}
-	s.waits.busy = true
-	names := s.shown
-	go func() {
-		ctx, cancel := context.WithTimeout(ctx, lookLimit)
-		defer cancel()
-		seen, err := s.own.SeeWait(ctx)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.waits.busy = false
-		if err == nil && seen && names == s.shown {
-			s.waited = true
-		}
-	}()
 }
 
 // remember keeps a proof until the names change or the watcher ends.

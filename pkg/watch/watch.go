@@ -266,32 +266,6 @@ func (w *watcher) look(ctx context.Context) {
 	}()
 }
 
-// heed does what the quorum has decided since the last look by what that showed, where nothing was done to the server since it began: had it taken until now, it
-// would have shown no more. It tells whether something is being done now, after which the server is looked at anyway.
-func (w *watcher) heed(ctx context.Context) bool {
-	now, known := sinceBoot(), w.latest()
-	if w.server == nil || w.facts == nil || known.Index == w.heeded || w.working[laneServer] != nil || w.saw.late || w.saw.began <= w.acted || now-w.saw.began > lookLimit {
-		return false
-	}
-	w.heeded = known.Index
-	w.memory.learn(&known.State, now)
-	w.facts = w.server.aged(*w.facts, view{now: now, state: &known.State})
-	w.lease(ctx, &known.State)
-	if w.signless(&known.State) {
-		return false
-	}
-	w.reconcile(ctx, &known.State, true, now)
-	w.awaitLapse(&known.State, true, now)
-	w.keepMemory()
-	return w.working[laneServer] != nil
-}
-
-// signless: the master of the state runs and has no sign of the quorum. Whether it has to stop for that a look tells, which shows the last canary, after a report, which
-// says since when this host knows of the epoch.
-func (w *watcher) signless(s *cluster.State) bool {
-	return w.facts.Running && !w.facts.Recovery && (s.Master == w.name || s.Halted != "") && cluster.ServesFor(s, w.facts, w.policy()) < 0
-}
-
 // round reports, asks for the lease, and decides what to do about the own server; the executor decides about the region.
 func (w *watcher) round(ctx context.Context, l look) {
 	now := sinceBoot()
