@@ -22,7 +22,7 @@ func ServesFor(s *State, f *Facts, p *Policy) time.Duration {
 	return p.Lease - sign
 }
 
-// AwaitsSign: the master of the state runs and has no sign of the quorum. Whether it has to stop for that is told by a look, which shows its last canary, and after a
+// AwaitsSign tells whether the master of the state runs and has no sign of the quorum. Whether it has to stop for that is told by a look, which shows its last canary, and after a
 // report, which says since when its host knows of the epoch: what was seen before both could have come is no reason.
 func AwaitsSign(s *State, f *Facts, p *Policy) bool {
 	return f.Running && !f.Recovery && (s.Master == f.Host || s.Halted != "") && ServesFor(s, f, p) < 0
