@@ -12,7 +12,7 @@ GO          := go
 LINT        := $(GO) tool -modfile=tools/lint/go.mod golangci-lint
 LAB         := $(GO) run ./internal/lab/labctl
 REGIONS     ?= 2
-LAB_TEST    := $(GO) test -tags lab -count=1 -p 1 -parallel $(REGIONS) -timeout 60m
+LAB_TEST    := $(GO) test -tags lab -count=1 -p 1 -parallel $(REGIONS) -timeout 4h
 REGION      ?= region
 FUZZTIME    ?= 30s
 BENCH_RUNS  ?= 10

@@ -101,6 +101,9 @@ func (w *world) draw() {
 	if themes := []func(){w.zombie, w.zombie, w.sleeper, w.badJoin, w.deadMaster, w.alone, w.sleeper, w.tornJoin, w.pretender, w.thinGate, w.split, w.secondKing}; r.one(2) {
 		themes[r.n(len(themes))]()
 	}
+	if w.seed%5 == 0 && w.topo.Servers > 3 { // by its number: the schedules that are kept stay what they are
+		w.shrinking()
+	}
 	w.f.switches = []int{0, 0, 0, 25, 8}[r.n(5)]
 }
 

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
@@ -39,6 +40,7 @@ const (
 	HaltedIsNotFenced
 	HalfRecordCounts
 	AheadByReceived
+	EachByItsOwn
 	Mutants
 )
 
@@ -50,6 +52,7 @@ var mutantNames = [Mutants]string{
 	"a frozen member is thawed without an epoch", "an old voter's disk is accepted", "the gate is opened by one member", "a crash restart passes the gate",
 	"promotion by message", "timers restart with the executor",
 	"a halted master is not fenced", "half a record counts", "ahead by what was received",
+	"a configuration is blocked by its own members alone",
 }
 
 // String is the mistake in words.
@@ -120,6 +123,10 @@ func (m Mutant) moreRules(r *cluster.Rules) {
 		r.Final = func(f *cluster.Facts) (cluster.LSN, bool) {
 			at, ok := sound(f)
 			return max(at, f.Received), ok
+		}
+	case EachByItsOwn:
+		r.AllBlocked = func(all []cluster.SyncConfig, frozen func(string) bool) bool {
+			return len(all) > 0 && !slices.ContainsFunc(all, func(c cluster.SyncConfig) bool { return !c.Blocked(frozen) })
 		}
 	case KeepaliveIsLife:
 		r.Quiet = keepaliveIsLife

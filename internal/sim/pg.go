@@ -302,30 +302,34 @@ func (w *world) committing(h *host, who int, own *names) {
 	p.waiters = append(p.waiters, waiter{lsn: len(p.wal), id: id, who: who, since: w.now})
 }
 
-// release is SyncRepReleaseWaiters of one walsender: by its own copy of the names, and the priorities that all have written.
+// release is SyncRepReleaseWaiters of one walsender: by its own copy of the names, and the priorities that all have written. Under FIRST it has to be one of the K
+// that come first; of two of one priority the one before it in the list is.
 func (w *world) release(h *host, s *sender) {
 	if s.prio == 0 || !s.streaming || s.flush == 0 {
 		return
 	}
 	c := s.conf
-	var flushes, prios [8]int
-	n := 0
+	var counted [8]*sender
+	n, self := 0, 0
 	for _, o := range h.pg.senders {
-		if o.prio > 0 && o.streaming && o.flush > 0 && n < len(prios) {
+		if o.prio > 0 && o.streaming && o.flush > 0 && n < len(counted) {
 			i := n
-			for ; i > 0 && (c.any && flushes[i-1] < o.flush || !c.any && prios[i-1] > o.prio); i-- {
-				flushes[i], prios[i] = flushes[i-1], prios[i-1]
+			for ; i > 0 && (c.any && counted[i-1].flush < o.flush || !c.any && counted[i-1].prio > o.prio); i-- {
+				counted[i] = counted[i-1]
 			}
-			flushes[i], prios[i] = o.flush, o.prio
+			counted[i] = o
 			n++
 		}
 	}
-	if c.k == 0 || n < c.k || !c.any && prios[c.k-1] < s.prio {
+	for self < n && counted[self] != s {
+		self++
+	}
+	if c.k == 0 || n < c.k || !c.any && self >= c.k {
 		return
 	}
-	at := flushes[c.k-1]
+	at := counted[c.k-1].flush
 	for i := range c.k {
-		at = min(at, flushes[i])
+		at = min(at, counted[i].flush)
 	}
 	if at > h.pg.released {
 		h.pg.released = at

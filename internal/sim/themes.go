@@ -127,3 +127,26 @@ func (w *world) secondKing() {
 		event{at: at, kind: signByHand, host: 1 + w.rng.n(w.topo.Servers-1)},
 		event{at: at, kind: partition, host: theMaster, long: time.Minute, after: string(cluster.Halt), delay: w.rng.between(0, 2*time.Second)})
 }
+
+// shrinking is a set of four that one leaves who is back a moment later, while the walsenders read the names late. Then the master is gone, the one that has left,
+// and of those that stay all but one that is slow.
+func (w *world) shrinking() {
+	r := &w.rng
+	at := r.between(beginAt+2*time.Second, 35*time.Second)
+	left, last := 1+r.n(w.topo.Servers-1), 1+r.n(w.topo.Servers-1)
+	w.f.slowReload = 2
+	w.f.events = append(w.f.events,
+		event{at: at, kind: stallReceiver, host: left, long: w.p.StandbyDownAfter + r.between(0, 2*time.Second)},
+		event{at: at, kind: slowReceiver, host: last, long: 40 * time.Second})
+	gone := r.between(0, 3*time.Second)
+	for i := range w.topo.Servers {
+		kind := cannotStart
+		switch i {
+		case last:
+			continue
+		case 0, left:
+			kind = hostCrash
+		}
+		w.f.events = append(w.f.events, event{at: at + 2*time.Second, kind: kind, host: i, long: time.Minute, after: string(cluster.Change), delay: gone})
+	}
+}

@@ -34,8 +34,24 @@ func (c SyncConfig) Blocked(frozen func(member string) bool) bool {
 
 // AllBlocked tells whether the frozen members block every configuration in force: no commit can return on the old master any more,
 // and the furthest of the frozen members has every commit that did. One configuration left out, and the master may be using that one.
+//
+// A walsender releases commits by the K that it has read itself, and counts everybody who shows a priority: also a member of another
+// configuration, which has not read yet that it is none of these, or has read before the others that it is one (SyncRepReleaseWaiters
+// and SyncRepGetCandidateStandbys in src/backend/replication/syncrep.c). So the members of all configurations together are K for each of
+// them. Under FIRST 1 it counts nobody but itself.
 func AllBlocked(configs []SyncConfig, frozen func(member string) bool) bool {
+	var all []string
 	for _, c := range configs {
+		for _, m := range c.Members {
+			if !slices.Contains(all, m) {
+				all = append(all, m)
+			}
+		}
+	}
+	for _, c := range configs {
+		if c.K > 1 || c.Any {
+			c.Members = all
+		}
 		if !c.Blocked(frozen) {
 			return false
 		}

@@ -1,7 +1,9 @@
 package cluster_test
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +20,7 @@ const (
 
 var modelNames = [modelStandbys]string{"b", "c", "d"}
 
-// world is one state of the model. A configuration is the bit set of its members; sync_mode says how many of them are needed.
+// world is one state of the model. A configuration is the bit set of its members, and above it which of the model's sync_modes says how many of them are needed.
 type world struct {
 	master  cluster.LSN
 	flushed [modelStandbys]cluster.LSN
@@ -29,34 +31,113 @@ type world struct {
 }
 
 type model struct {
-	needed  int
+	modes   []int // sync_mode, and what an operator may change it to
 	blocked func([]cluster.SyncConfig, func(string) bool) bool
-	configs [1 << modelStandbys]cluster.SyncConfig
+	configs []cluster.SyncConfig
 }
 
-func newModel(needed int, blocked func([]cluster.SyncConfig, func(string) bool) bool) *model {
-	m := &model{needed: needed, blocked: blocked}
-	for set := range m.configs {
-		var members []string
-		for i, name := range modelNames {
-			if set&(1<<i) != 0 {
-				members = append(members, name)
-			}
+func newModel(modes []int, blocked func([]cluster.SyncConfig, func(string) bool) bool) *model {
+	m := &model{modes: modes, blocked: blocked}
+	for _, needed := range modes {
+		for set := range 1 << modelStandbys {
+			m.configs = append(m.configs, cluster.NewSyncConfig(1, membersOf(set), needed, nil))
 		}
-		m.configs[set] = cluster.NewSyncConfig(1, members, needed, nil)
 	}
 	return m
+}
+
+func membersOf(set int) (members []string) {
+	for i, name := range modelNames {
+		if set&(1<<i) != 0 {
+			members = append(members, name)
+		}
+	}
+	return members
 }
 
 func (w *world) at(member string) (cluster.LSN, bool) {
 	return w.flushed[strings.Index("bcd", member)], true
 }
 
-// returned is the last commit that returns under one configuration: k members have flushed it.
-func (m *model) returned(w *world, set int8) cluster.LSN {
-	at := w.master
-	for at > 0 && !m.configs[set].Holds(at, w.at) {
-		at--
+// inUse are the configurations that some process may go by.
+func (m *model) inUse(w *world) []cluster.SyncConfig {
+	var all []cluster.SyncConfig
+	for i := range w.n {
+		if w.proof < 0 || i == w.n-1 {
+			all = append(all, cluster.NewSyncConfig(int64(i), membersOf(int(w.list[i])%(1<<modelStandbys)), m.modes[w.list[i]>>modelStandbys], all))
+		}
+	}
+	return all
+}
+
+// walsender is one in shared memory: what the others see of it. 0 is a priority that makes nobody count.
+type walsender struct {
+	priority int
+	flushed  cluster.LSN
+}
+
+// returned is the last commit that may return: where nobody is waited for, at once, and else when some walsender releases it
+// (SyncRepReleaseWaiters), whichever of the configurations in use it and each of the others goes by, and whoever of the others is there.
+func (m *model) returned(w *world) cluster.LSN {
+	all := m.inUse(w)
+	furthest := cluster.LSN(0)
+	var others func(c cluster.SyncConfig, self int, senders []walsender, next int)
+	others = func(c cluster.SyncConfig, self int, senders []walsender, next int) {
+		switch next {
+		case modelStandbys:
+			furthest = max(furthest, released(c, senders))
+			return
+		case self:
+			others(c, self, senders, next+1)
+			return
+		}
+		priorities := map[int]bool{0: true}
+		for _, o := range all {
+			priorities[o.Priority(modelNames[next])] = true
+		}
+		for priority := range priorities {
+			others(c, self, append(slices.Clip(senders), walsender{priority, w.flushed[next]}), next+1)
+		}
+	}
+	for _, c := range all {
+		if c.K == 0 {
+			return w.master
+		}
+		for i, name := range modelNames {
+			if c.Has(name) {
+				others(c, i, []walsender{{c.Priority(name), w.flushed[i]}}, 0)
+			}
+		}
+	}
+	return furthest
+}
+
+// released is how far the first of the walsenders releases, which goes by c: PostgreSQL takes the K of the lowest priorities, of whom it has to be one, and what all
+// of them have flushed; under ANY what K of all have. It takes either of two of one priority; here that one which makes it release more.
+func released(c cluster.SyncConfig, senders []walsender) cluster.LSN {
+	self := senders[0]
+	var counted []walsender
+	for _, s := range senders[1:] {
+		if s.priority > 0 {
+			counted = append(counted, s)
+		}
+	}
+	if len(counted)+1 < c.K {
+		return 0
+	}
+	further := func(a, b walsender) int { return cmp.Compare(b.flushed, a.flushed) }
+	if c.Any {
+		counted = append(counted, self)
+		slices.SortFunc(counted, further)
+		return counted[c.K-1].flushed
+	}
+	slices.SortFunc(counted, func(a, b walsender) int { return cmp.Or(cmp.Compare(a.priority, b.priority), further(a, b)) })
+	if len(counted) >= c.K && counted[c.K-1].priority < self.priority {
+		return 0
+	}
+	at := self.flushed
+	for _, s := range counted[:c.K-1] {
+		at = min(at, s.flushed)
 	}
 	return at
 }
@@ -73,18 +154,13 @@ func (m *model) next(w world, f func(world)) {
 			f(to)
 		}
 	}
-	for i := range w.n {
-		if w.proof >= 0 && i < w.n-1 {
-			continue // no process uses it any more
-		}
-		to := w
-		to.acked = max(w.acked, m.returned(&w, w.list[i]))
-		f(to)
-	}
+	to := w
+	to.acked = max(w.acked, m.returned(&w))
+	f(to)
 	if w.n < modelConfigs {
-		for set := range int8(1 << modelStandbys) {
+		for i := range m.configs {
 			to := w
-			to.list[w.n], to.n, to.proof = set, w.n+1, -1
+			to.list[w.n], to.n, to.proof = int8(i), w.n+1, -1
 			f(to)
 		}
 	}
@@ -133,11 +209,11 @@ func (m *model) explore() (visited int, loss string) {
 			todo = append(todo, w)
 		}
 	}
-	for set := range int8(1 << modelStandbys) {
+	for i, c := range m.configs {
 		w := world{master: 1, acked: 1, n: 1, proof: 1}
-		w.list[0] = set
-		for i := range modelStandbys {
-			if set&(1<<i) != 0 {
+		w.list[0] = int8(i)
+		for i, name := range modelNames {
+			if c.Has(name) {
 				w.flushed[i] = 1
 			}
 		}
@@ -155,36 +231,63 @@ func (m *model) explore() (visited int, loss string) {
 }
 
 // TestSyncConfigsExhaustively: whoever is frozen, if they block every configuration in force the furthest of them has every commit that
-// returned, through every order of joins, leaves, changes taken back, and slow processes.
+// returned, through every order of joins, leaves, changes of sync_mode, changes taken back, and processes that go by several of them at once.
 func TestSyncConfigsExhaustively(t *testing.T) {
-	for needed := range 3 {
-		visited, loss := newModel(needed, cluster.AllBlocked).explore()
+	for _, modes := range [][]int{{0}, {1}, {2}, {0, 1}} {
+		visited, loss := newModel(modes, cluster.AllBlocked).explore()
 		if loss != "" {
-			t.Errorf("sync_mode %d: %s", needed, loss)
+			t.Errorf("sync_mode %d: %s", modes, loss)
 		}
-		t.Logf("sync_mode %d (0: all): %d states", needed, visited)
+		t.Logf("sync_mode %d (0: all): %d states", modes, visited)
 	}
 }
 
 // TestSyncConfigsNeedEachRule: the check would notice if a rule were weaker.
 func TestSyncConfigsNeedEachRule(t *testing.T) {
-	oneShort := func(configs []cluster.SyncConfig, frozen func(string) bool) bool {
-		for _, c := range configs {
-			c.K++
-			if !c.Blocked(frozen) {
-				return false
-			}
+	each := func(c cluster.SyncConfig, _ []string) cluster.SyncConfig { return c }
+	oneShort := func(c cluster.SyncConfig, all []string) cluster.SyncConfig {
+		c.K, c.Members = c.K+1, all
+		return c
+	}
+	notUnderAny := func(c cluster.SyncConfig, all []string) cluster.SyncConfig {
+		if c.K > 1 {
+			c.Members = all
 		}
-		return true
+		return c
 	}
 	newest := func(configs []cluster.SyncConfig, frozen func(string) bool) bool {
 		return configs[len(configs)-1].Blocked(frozen)
 	}
-	for name, rule := range map[string]func([]cluster.SyncConfig, func(string) bool) bool{"one freeze too few": oneShort, "only the newest": newest} {
-		for needed := range 3 {
-			if _, loss := newModel(needed, rule).explore(); loss == "" {
-				t.Errorf("%s, sync_mode %d: no loss was found", name, needed)
+	weakened := func(weaker func(c cluster.SyncConfig, all []string) cluster.SyncConfig) func([]cluster.SyncConfig, func(string) bool) bool {
+		return func(configs []cluster.SyncConfig, frozen func(string) bool) bool {
+			var all []string
+			for _, c := range configs {
+				all = append(all, c.Members...)
 			}
+			slices.Sort(all)
+			all = slices.Compact(all)
+			return !slices.ContainsFunc(configs, func(c cluster.SyncConfig) bool { return !weaker(c, all).Blocked(frozen) })
+		}
+	}
+	for _, tt := range []struct {
+		name  string
+		rule  func([]cluster.SyncConfig, func(string) bool) bool
+		modes []int
+	}{
+		{"one freeze too few", weakened(oneShort), []int{0}},
+		{"one freeze too few", weakened(oneShort), []int{1}},
+		{"one freeze too few", weakened(oneShort), []int{2}},
+		{"only the newest", newest, []int{0}},
+		{"only the newest", newest, []int{1}},
+		{"only the newest", newest, []int{2}},
+		{"each by its own members", weakened(each), []int{0}},
+		{"each by its own members", weakened(each), []int{2}},
+		{"any 1 by its own members", weakened(notUnderAny), []int{0, 1}},
+	} {
+		if _, loss := newModel(tt.modes, tt.rule).explore(); loss == "" {
+			t.Errorf("%s, sync_mode %d: no loss was found", tt.name, tt.modes)
+		} else {
+			t.Logf("%s, sync_mode %d: %s", tt.name, tt.modes, loss)
 		}
 	}
 }

@@ -190,16 +190,18 @@ func (o *Own) Promote(ctx context.Context) error {
 	}
 }
 
-// writeAsOwner makes an empty file that is whose the directory is.
-func writeAsOwner(name, dir string) error {
+// writeAsOwner makes an empty file that is whose the directory is. The server may take it away at once: a promotion is looked for at every signal.
+func writeAsOwner(name, dir string) (err error) {
 	var st unix.Stat_t
 	if err := unix.Stat(dir, &st); err != nil {
 		return err
 	}
-	if err := os.WriteFile(name, nil, 0o600); err != nil {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
 		return err
 	}
-	return os.Chown(name, int(st.Uid), int(st.Gid))
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return f.Chown(int(st.Uid), int(st.Gid))
 }
 
 // Checkpoint writes one. On a busy server that takes as long as its disk needs.
