@@ -12,7 +12,7 @@ GO          := go
 LINT        := $(GO) tool -modfile=tools/lint/go.mod golangci-lint
 LAB         := $(GO) run ./internal/lab/labctl
 REGIONS     ?= 2
-LAB_TEST    := $(GO) test -tags lab -count=1 -p 1 -parallel $(REGIONS) -timeout 4h
+LAB_TEST    := $(GO) test -tags lab -count=1 -p 1 -parallel $(REGIONS)
 REGION      ?= region
 FUZZTIME    ?= 30s
 BENCH_RUNS  ?= 10
@@ -33,7 +33,7 @@ build: ## build bin/pgctl, a static binary
 
 test: build test-unit lab-deps ## run all tests, the lab's stories too (those need root and namespaces)
 	@if reason=$$($(LAB) check 2>&1); then \
-		$(LAB_TEST) -run '^TestLab' ./internal/lab ./pkg/postgres ./cmd/pgctl; \
+		$(LAB_TEST) -timeout 60m -run '^TestLab' ./internal/lab ./pkg/postgres ./cmd/pgctl; \
 	else \
 		echo "make test: left out the stories on real hosts: $$reason"; \
 	fi
@@ -47,7 +47,7 @@ sim: ## run 100000 schedules of the simulated region; SIM_FLAGS="-story N" tells
 
 lab: build lab-deps ## run the matrices of versions and faults on real hosts (long)
 	@$(LAB) check
-	$(LAB_TEST) -run '^Test(Lab|Matrix)' ./internal/lab ./pkg/postgres ./cmd/pgctl
+	$(LAB_TEST) -timeout 5h -run '^Test(Lab|Matrix)' ./internal/lab ./pkg/postgres ./cmd/pgctl
 
 check: ## run the linters and the race detector
 	$(GO) mod tidy -diff
