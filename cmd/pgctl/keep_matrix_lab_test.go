@@ -50,6 +50,7 @@ func troubles(r *lab.Region) []trouble {
 	all := append(processTroubles(), hostTroubles()...)
 	all = append(all, networkTroubles()...)
 	all = append(all, strangeTroubles()...)
+	all = append(all, doubleTroubles(r)...)
 	return append(all, splits(r)...)
 }
 
@@ -212,6 +213,66 @@ func strangeTroubles() []trouble {
 			},
 		},
 	}
+}
+
+// doubleTroubles: a standby's connection breaks without a word, and it comes again while its old walsender still waits for it.
+func doubleTroubles(r *lab.Region) []trouble {
+	mend := func(t *testing.T, r *lab.Region, m *lab.Host) { shell(t, standbysOf(r, m)[0], "nft delete table inet x") }
+	all := []trouble{{
+		name: "a standby comes again over a new connection", lasts: time.Second, outage: leaveOutage, heal: mend,
+		inject: func(t *testing.T, r *lab.Region, m *lab.Host) {
+			if doubled, _ := connectsAgain(t, r, m); doubled > 0 { // PostgreSQL lets one connection use a slot
+				t.Errorf("two walsenders of its name counted for %s", doubled)
+			}
+		},
+	}}
+	if r.Spec().Postgres == "10" {
+		return all // primary_slot_name is in recovery.conf, and takes a restart
+	}
+	return append(all, trouble{
+		name: "a standby without a slot comes again over a new connection", lasts: time.Second, outage: leaveOutage,
+		inject: func(t *testing.T, r *lab.Region, m *lab.Host) {
+			psql(t, standbysOf(r, m)[0], "ALTER SYSTEM SET primary_slot_name = ''; SELECT pg_reload_conf()")
+			waitUntil(t, "a walsender without a slot", func() bool {
+				return psql(t, m, "SELECT count(*) FROM pg_stat_replication r JOIN pg_replication_slots s ON s.active_pid = r.pid WHERE r.client_addr = '"+standbysOf(r, m)[0].Addr()+"'") == "0" &&
+					psql(t, m, "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND client_addr = '"+standbysOf(r, m)[0].Addr()+"'") == "1"
+			})
+			doubled, ended := connectsAgain(t, r, m)
+			t.Logf("two walsenders of its name counted for %s, until the master's watcher ended them", doubled)
+			if doubled == 0 || !ended || doubled > 5*time.Second {
+				t.Errorf("two walsenders of its name counted for %s, ended %v", doubled, ended)
+			}
+		},
+		heal: func(t *testing.T, r *lab.Region, m *lab.Host) {
+			mend(t, r, m)
+			psql(t, standbysOf(r, m)[0], "ALTER SYSTEM RESET primary_slot_name; SELECT pg_reload_conf()")
+		},
+	})
+}
+
+// connectsAgain has nothing more come through of a standby's connection, and its receiver end, so that another one connects. It tells for how long two
+// walsenders of its name streamed, and whether that was over before PostgreSQL itself gives up the old one (wal_sender_timeout).
+func connectsAgain(t *testing.T, r *lab.Region, m *lab.Host) (doubled time.Duration, ended bool) {
+	victim := standbysOf(r, m)[0]
+	s := latest(t.Context(), r)
+	name := s.MemberOf(victim.Name())
+	port := psql(t, m, "SELECT client_port FROM pg_stat_replication WHERE application_name = '"+name+"'")
+	shell(t, victim, fmt.Sprintf(`nft add table inet x
+nft add chain inet x input "{ type filter hook input priority 0; }"; nft add rule inet x input tcp dport %[1]s tcp sport %[2]d drop
+nft add chain inet x output "{ type filter hook output priority 0; }"; nft add rule inet x output tcp sport %[1]s tcp dport %[2]d drop
+pkill -TERM -f '[w]al ?receiver'`, port, m.Port()))
+	began := time.Now()
+	var from, to time.Time
+	for time.Since(began) < 8*time.Second {
+		if psql(t, m, "SELECT count(*) > 1 FROM pg_stat_replication WHERE state = 'streaming' AND application_name = '"+name+"'") == "t" {
+			to = time.Now()
+			if from.IsZero() {
+				from = to
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return to.Sub(from), time.Since(to) > time.Second
 }
 
 // binaries is where the hosts have PostgreSQL's programs, in a shell.
