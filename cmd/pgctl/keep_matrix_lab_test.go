@@ -217,7 +217,9 @@ func strangeTroubles() []trouble {
 
 // doubleTroubles: a standby's connection breaks without a word, and it comes again while its old walsender still waits for it.
 func doubleTroubles(r *lab.Region) []trouble {
-	mend := func(t *testing.T, r *lab.Region, m *lab.Host) { shell(t, standbysOf(r, m)[0], "nft delete table inet x") }
+	mend := func(t *testing.T, r *lab.Region, m *lab.Host) {
+		shell(t, standbysOf(r, m)[0], "nft delete table inet x")
+	}
 	all := []trouble{{
 		name: "a standby comes again over a new connection", lasts: time.Second, outage: leaveOutage, heal: mend,
 		inject: func(t *testing.T, r *lab.Region, m *lab.Host) {

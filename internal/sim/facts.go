@@ -74,7 +74,7 @@ func (w *world) asked(i int, f *cluster.Facts) {
 	}
 	f.Recovery, f.Timeline, f.Rows, f.Clients = p.recovery, cluster.Timeline(p.timeline()), p.rows, p.openHBA
 	f.Received, f.Replayed = cluster.LSN(p.received), cluster.LSN(p.replay)
-	f.AtEnd = p.receiver < 0 && p.replay == p.whole()
+	f.AtEnd = p.receiver < 0 && p.replay >= p.whole() // further where a server of the same timeline's number has overwritten its WAL
 	f.Paused = p.replayOff
 	f.Recovered = cluster.LSN(p.recover)
 	w.upstream(i, f)
@@ -99,7 +99,7 @@ func (w *world) senders(p *pg) []cluster.Sender {
 	for _, s := range p.senders {
 		all = append(all, cluster.Sender{
 			PID: s.pid, Name: s.name, Host: w.nameOf(s.host), Stream: s.streaming, Priority: s.prio, Sync: w.syncState(p, s),
-			Flush: cluster.LSN(s.flush), For: w.now - s.since,
+			Flush: cluster.LSN(s.flush), Older: s.older,
 		})
 	}
 	return all
@@ -137,14 +137,15 @@ func (w *world) upstream(i int, f *cluster.Facts) {
 func (w *world) names(i int, f *cluster.Facts) {
 	h := &w.hosts[i]
 	x, p := &h.w, h.pg
-	if p.run.text != x.shown {
-		x.shown, x.shownAt, x.waited, x.proof = p.run.text, h.clock, false, nil
+	if p.run.text != x.shown || !x.named {
+		x.named, x.shown, x.shownAt, x.waited, x.proof = true, p.run.text, h.clock, false, nil
+		for _, s := range p.senders {
+			s.older = true
+		}
+		p.oldOlder = true
 	}
 	x.waited = x.waited || x.waiting(p)
-	f.Names = cluster.NamesFacts{Shown: x.shown, ShownFor: h.clock - x.shownAt, Waited: x.waited, PerBackend: w.version10, Proof: x.proof}
-	if p.old != nil {
-		f.Names.Query = w.now - p.oldFrom
-	}
+	f.Names = cluster.NamesFacts{Shown: x.shown, ShownFor: h.clock - x.shownAt, Statement: p.old != nil && p.oldOlder, Waited: x.waited, Proof: x.proof}
 }
 
 // stalls is for how long each standby has flushed nothing, while there was something to flush.

@@ -75,6 +75,7 @@ const (
 	signByHand
 	pauseHA
 	inventory
+	syncMode // the last one: only a theme has it happen
 	kinds
 )
 
@@ -110,7 +111,7 @@ func (w *world) draw() {
 // random is any fault near a moment.
 func (w *world) random(at time.Duration) event {
 	r := &w.rng
-	e := event{at: at + r.between(0, 7*time.Second), kind: r.n(kinds), host: r.n(w.topo.Servers), arg: r.n(1 << 20)}
+	e := event{at: at + r.between(0, 7*time.Second), kind: r.n(syncMode), host: r.n(w.topo.Servers), arg: r.n(1 << 20)}
 	switch r.n(8) {
 	case 0, 1, 2:
 		e.host = theMaster
@@ -133,7 +134,7 @@ var kindNames = [kinds]string{
 	"PostgreSQL restart", "partition", "one-way cut", "lossy network", "walsender not scheduled", "checkpointer busy", "receiver stalls",
 	"replay held up", "replay paused", "impostor walsender", "long statement", "promoted by hand", "stopped by hand", "syntax error in postgresql.conf",
 	"probes that lie", "old disk put back", "failover by hand, without the quorum", "receiver is slow",
-	"PostgreSQL crashes and does not start", "promoted by hand, and signed", "failover is paused", "out of the inventory",
+	"PostgreSQL crashes and does not start", "promoted by hand, and signed", "failover is paused", "out of the inventory", "another sync_mode",
 }
 
 // inject lets the faults begin that are due, and ends all at the heal.
@@ -242,6 +243,8 @@ func (w *world) begin(e event) {
 			w.inventory(h.name)
 			w.ends = append(w.ends, ending{at: until, kind: inventory})
 		}
+	case syncMode:
+		w.p.Needed, w.policies = e.arg, nil
 	default:
 		if h.server {
 			w.beginPG(e, until)
@@ -310,7 +313,7 @@ func (w *world) beginHand(e event, until time.Duration) {
 		}
 	case longStatement:
 		if w.version10 && p.writes(w.now) {
-			p.old, p.oldFrom, p.oldEnds = p.run, w.now, w.now+w.rng.between(time.Second, 9*time.Second)
+			p.old, p.oldOlder, p.oldEnds = p.run, false, w.now+w.rng.between(time.Second, 9*time.Second)
 		}
 	case promoteByHand, signByHand:
 		if p.recovery && h.frozenFor == 0 {

@@ -75,7 +75,7 @@ type pg struct {
 	dies                time.Duration // 0 not
 	old                 *names        // version 10: a long statement's backend has this
 	oldEnds             time.Duration
-	oldFrom             time.Duration // when the long statement began
+	oldOlder            bool // the long statement was there when the watcher first saw the names
 }
 
 // sender is one walsender with its own copy of the names.
@@ -88,7 +88,7 @@ type sender struct {
 	prio      int           // in shared memory
 	streaming bool
 	flush     int
-	since     time.Duration
+	older     bool          // it was there when its server's watcher first saw the names
 	lost      time.Duration // since when its receiver is silent; 0 not
 	stuck     time.Duration // not scheduled until then
 }
@@ -337,8 +337,11 @@ func (w *world) release(h *host, s *sender) {
 	}
 }
 
-// countsTwice tells whether two walsenders of one name count.
+// countsTwice tells whether two walsenders of one name may count for a commit that waits for two or more.
 func (p *pg) countsTwice() bool {
+	if !slices.ContainsFunc(p.senders, func(s *sender) bool { return s.prio > 0 && s.conf.k > 1 }) {
+		return false
+	}
 	for i, s := range p.senders {
 		if s.prio > 0 && slices.ContainsFunc(p.senders[i+1:], func(o *sender) bool { return o.name == s.name && o.prio > 0 }) {
 			return true

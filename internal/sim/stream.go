@@ -113,7 +113,7 @@ func (w *world) connect(i int) {
 	}
 	w.lastPID++
 	p.receiver, p.streaming, p.recvName, p.pid = p.service, false, h.incarnation, w.lastPID
-	s := &sender{pid: p.pid, name: p.recvName, host: i, conf: up.pg.run, due: never, since: w.now}
+	s := &sender{pid: p.pid, name: p.recvName, host: i, conf: up.pg.run, due: never}
 	s.prio = s.conf.priority(s.name)
 	up.pg.senders = append(up.pg.senders, s)
 }

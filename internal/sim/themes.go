@@ -129,15 +129,19 @@ func (w *world) secondKing() {
 }
 
 // shrinking is a set of four that one leaves who is back a moment later, while the walsenders read the names late. Then the master is gone, the one that has left,
-// and of those that stay all but one that is slow.
+// and of those that stay all but one that is slow. sync_mode may change meanwhile.
 func (w *world) shrinking() {
 	r := &w.rng
 	at := r.between(beginAt+2*time.Second, 35*time.Second)
-	left, last := 1+r.n(w.topo.Servers-1), 1+r.n(w.topo.Servers-1)
+	last := 1 + r.n(w.topo.Servers-1)
+	left := 1 + (last+r.n(w.topo.Servers-2))%(w.topo.Servers-1)
 	w.f.slowReload = 2
 	w.f.events = append(w.f.events,
 		event{at: at, kind: stallReceiver, host: left, long: w.p.StandbyDownAfter + r.between(0, 2*time.Second)},
 		event{at: at, kind: slowReceiver, host: last, long: 40 * time.Second})
+	if r.one(2) {
+		w.f.events = append(w.f.events, event{at: at, kind: syncMode, arg: r.n(4), after: moments[r.n(4)], delay: r.between(0, time.Second)})
+	}
 	gone := r.between(0, 3*time.Second)
 	for i := range w.topo.Servers {
 		kind := cannotStart

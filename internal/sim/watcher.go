@@ -47,6 +47,7 @@ type watcher struct {
 	since   time.Duration // it streams
 	gone    time.Duration // it has no receiver
 
+	named   bool // shown is what a session showed
 	shown   string
 	shownAt time.Duration
 	waited  bool

@@ -7,7 +7,8 @@ import (
 )
 
 // syncSet keeps the synchronous configuration what it should be: one that is settled, of those standbys that are there. Leaving comes
-// first and never waits; joining waits until the change before is settled, and until the standby is near and steady.
+// first and never waits; joining waits until the change before is settled, and until the standby is near and steady. It also waits until a first configuration of nobody is
+// proven: of the names that a server had before it was adopted nothing is known, and walsenders that still go by them could show the very priority that the join gives them.
 func (d *decider) syncSet() {
 	if d.s.Phase != Serving {
 		return
@@ -18,14 +19,16 @@ func (d *decider) syncSet() {
 	}
 	n, _ := d.s.Newest()
 	kept, left, why := d.leavers(n)
-	if len(d.s.Configs) > 1 && left == "" {
+	if several := len(d.s.Configs) > 1; left == "" && (several || n.K == 0) {
 		from, missing := d.Settled(d.Rules, d.s, d.v, d.p)
-		if missing == "" {
+		switch {
+		case missing != "":
+			d.wait("%s", missing)
+			return
+		case several:
 			d.propose(Command{Kind: Settle, From: from}, fmt.Sprintf("configuration %d is in force alone", n.Gen))
 			return
 		}
-		d.wait("%s", missing)
-		return
 	}
 	members, joined := kept, ""
 	if left == "" {

@@ -138,7 +138,7 @@ func wellRegion(t *testing.T) (cluster.State, map[string]*cluster.Report, cluste
 			f.Lease, f.Canary = time.Second, cluster.Canary{Age: time.Second, Names: n.Names(1)}
 			f.Names = cluster.NamesFacts{Shown: n.Names(1), ShownFor: time.Hour, Waited: true, Proof: &cluster.Proof{Epoch: 1, Gen: n.Gen, At: 100}}
 			for i, m := range n.Members {
-				f.Senders = append(f.Senders, cluster.Sender{PID: 100 + i, Name: m, Host: m[:1], Stream: true, Priority: n.Priority(m), Sync: "sync", Flush: 200, For: time.Hour})
+				f.Senders = append(f.Senders, cluster.Sender{PID: 100 + i, Name: m, Host: m[:1], Stream: true, Priority: n.Priority(m), Sync: "sync", Flush: 200, Older: true})
 				f.Stalls = append(f.Stalls, cluster.Stall{Member: m})
 			}
 		}

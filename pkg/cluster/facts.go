@@ -63,12 +63,11 @@ type Upstream struct {
 
 // NamesFacts is what is known of the names in effect on a master.
 type NamesFacts struct {
-	Shown      string        // SHOW in a new session; kept
-	ShownFor   time.Duration // since the first new session that showed it
-	Waited     bool          // since then a canary commit was seen to wait for a standby, or two checkpoints were completed
-	PerBackend bool          // every backend goes by its own copy (up to 10)
-	Query      time.Duration // age of the oldest running statement
-	Proof      *Proof        // what the watcher remembers to have proven
+	Shown     string        // SHOW in a new session; kept
+	ShownFor  time.Duration // since the first new session that showed it
+	Waited    bool          // since then a canary commit was seen to wait for a standby, or checkpoints were made
+	Statement bool          // one that ran then still does, and every backend goes by its own copy (up to 10)
+	Proof     *Proof        // what the watcher remembers to have proven
 }
 
 // Proof says that the configuration was in force in every process, and that At was read after that.
@@ -86,7 +85,7 @@ type Sender struct {
 	Priority int    // sync_priority, which this walsender alone writes
 	Sync     string // sync_state, as the asking session computes it: proves nothing
 	Flush    LSN
-	For      time.Duration // since it was started
+	Older    bool // it was there when a new session first showed the names
 }
 
 // Stall is how long a member has flushed nothing new, as its master sees it, while there was something; not longer than PostgreSQL there runs.

@@ -34,7 +34,7 @@ func AwaitsSign(s *State, f *Facts, p *Policy) bool {
 func Genuine(s *State, senders []Sender) bool {
 	for i := range senders {
 		x := &senders[i]
-		twice := func(o Sender) bool { return o.Name == x.Name }
+		twice := func(o Sender) bool { return sameName(o.Name, x.Name) }
 		if s.Listed(x.Name) && (x.Host != s.HostOf(x.Name) || slices.ContainsFunc(senders[i+1:], twice)) {
 			return false
 		}

@@ -12,6 +12,8 @@ import "fmt"
 //   - Where commits did not wait before, the checkpointer has, which alone tells backends to wait at all.
 //   - It answered this very time: what is left of a look without an answer shows no walsender and no statement, and they are there all the same.
 //   - Up to PostgreSQL 10 every backend has: no statement is older than the new names. An idle one reads them before its next.
+//
+// Older is who was there when a new session first showed the names, process by process: no clock tells it, as one may be set back.
 func inForce(f *Facts, epoch int64, c SyncConfig, inForce []SyncConfig) string {
 	if f.Silent > 0 {
 		return "PostgreSQL gives no answer"
@@ -21,7 +23,7 @@ func inForce(f *Facts, epoch int64, c SyncConfig, inForce []SyncConfig) string {
 	}
 	for i := range f.Senders {
 		w := &f.Senders[i]
-		if w.For < f.Names.ShownFor {
+		if !w.Older {
 			continue // started since, from a postmaster that had them
 		}
 		if c.Any || w.Priority != c.Priority(w.Name) {
@@ -36,7 +38,7 @@ func inForce(f *Facts, epoch int64, c SyncConfig, inForce []SyncConfig) string {
 			return "no commit was seen to wait yet"
 		}
 	}
-	if f.Names.PerBackend && f.Names.Query >= f.Names.ShownFor {
+	if f.Names.Statement {
 		return "a statement is older than the names"
 	}
 	return ""
@@ -73,7 +75,7 @@ func flushed(s *State, v *Sight, p *Policy, member string) (LSN, bool) {
 	}
 	found := 0
 	for i := range m.Facts.Senders {
-		if w := &m.Facts.Senders[i]; w.Name == member {
+		if w := &m.Facts.Senders[i]; sameName(w.Name, member) {
 			found++
 			if w.Host != host {
 				return 0, false

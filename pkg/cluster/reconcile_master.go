@@ -146,8 +146,8 @@ func (w *reconciler) govern() {
 		w.do(Action{Do: DoSetNames, Text: want}, "configuration %d", n.Gen)
 	case missing == "" && !proven:
 		w.do(Action{Do: DoRemember, Proof: &Proof{Epoch: w.s.Epoch, Gen: n.Gen, At: f.Current}}, "configuration %d is in force", n.Gen)
-	case missing != "" && n.Any:
-		w.endOld()
+	case missing != "" && (n.Any || f.Names.ShownFor >= w.p.StandbyDownAfter):
+		w.endOld(n)
 	}
 	w.endStrangers()
 	w.endDoubles()
@@ -180,16 +180,13 @@ func (w *reconciler) handedOver() bool {
 	return len(w.s.Before) > 0
 }
 
-// endOld ends the oldest walsender that was there before the names; under ANY nothing else tells which names it goes by.
-func (w *reconciler) endOld() {
-	oldest := -1
+// endOld ends one walsender after the other that was there before the names: under ANY nothing else tells which names it goes by, and else it shows that it has not read them.
+func (w *reconciler) endOld(n SyncConfig) {
 	for i := range w.f.Senders {
-		if w.f.Senders[i].For >= w.f.Names.ShownFor && (oldest < 0 || w.f.Senders[i].For > w.f.Senders[oldest].For) {
-			oldest = i
+		if x := &w.f.Senders[i]; x.Older && (n.Any || x.Priority != n.Priority(x.Name)) {
+			w.do(Action{Do: DoEndSender, PID: x.PID}, "it may go by older names")
+			return
 		}
-	}
-	if oldest >= 0 {
-		w.do(Action{Do: DoEndSender, PID: w.f.Senders[oldest].PID}, "it may go by older names")
 	}
 }
 
@@ -209,7 +206,7 @@ func (w *reconciler) endStrangers() {
 func (w *reconciler) endDoubles() {
 	for i := range w.f.Senders {
 		a := &w.f.Senders[i]
-		double := func(b *Sender) bool { return b.PID != a.PID && b.Name == a.Name && b.Host == a.Host }
+		double := func(b *Sender) bool { return b.PID != a.PID && sameName(b.Name, a.Name) && b.Host == a.Host }
 		if a.Host == "" || a.Host != w.s.HostOf(a.Name) {
 			continue
 		}

@@ -58,8 +58,32 @@ func TestGenuine(t *testing.T) {
 			t.Errorf("b_1 from %q is taken for the member", host)
 		}
 	}
+	if cluster.Genuine(&s, append(good, cluster.Sender{Name: "B_1", Host: "c"})) {
+		t.Error("PostgreSQL takes B_1 for the member")
+	}
 	if cluster.Genuine(&s, append(good, cluster.Sender{Name: "b_1", Host: "b"})) {
 		t.Error("a member that counts twice is one")
+	}
+}
+
+// TestEndOld: a walsender that has not read the names for longer than a standby may hold things up is ended, or the change would never be settled.
+func TestEndOld(t *testing.T) {
+	s, reports, p := wellRegion(t)
+	f := reports["a"].Facts
+	f.Names.Proof, f.Senders[1].Priority = nil, 7
+	for _, tt := range []struct {
+		shown time.Duration
+		older bool
+		ended bool
+	}{{p.StandbyDownAfter - 1, true, false}, {p.StandbyDownAfter, true, true}, {time.Hour, false, false}} {
+		f.Names.ShownFor, f.Senders[1].Older = tt.shown, tt.older
+		ended := false
+		for _, a := range cluster.Reconcile(&s, f, &cluster.Sight{Heard: []cluster.Heard{{Report: reports["a"]}}}, &p) {
+			ended = ended || a.Do == cluster.DoEndSender && a.PID == f.Senders[1].PID
+		}
+		if ended != tt.ended {
+			t.Errorf("names shown for %s, older %v: ended %v", tt.shown, tt.older, ended)
+		}
 	}
 }
 

@@ -162,7 +162,7 @@ func (s *State) MemberOf(host string) string {
 // HostOf is the host that counts under the name; "" when there is none.
 func (s *State) HostOf(name string) string {
 	for i := range s.Members {
-		if s.Members[i].Name == name {
+		if sameName(s.Members[i].Name, name) {
 			return s.Members[i].Host
 		}
 	}

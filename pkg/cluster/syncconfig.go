@@ -19,7 +19,15 @@ type SyncConfig struct {
 }
 
 // Has tells whether the name is a member's.
-func (c SyncConfig) Has(name string) bool { return slices.Contains(c.Members, name) }
+func (c SyncConfig) Has(name string) bool { return c.place(name) >= 0 }
+
+// place is where among the members the name is; -1 nowhere.
+func (c SyncConfig) place(name string) int {
+	return slices.IndexFunc(c.Members, func(m string) bool { return sameName(m, name) })
+}
+
+// sameName: PostgreSQL compares application_name with the names without regard to case (SyncRepGetStandbyPriority in src/backend/replication/syncrep.c).
+func sameName(a, b string) bool { return strings.EqualFold(a, b) }
 
 // Blocked tells whether the frozen members leave too few others for any commit to return under c. K = 0 can never be blocked.
 func (c SyncConfig) Blocked(frozen func(member string) bool) bool {
@@ -113,7 +121,7 @@ func distinct(a, b SyncConfig) bool {
 // Priority is sync_priority as the walsender of this name computes it under c, and it alone writes it: 0 when the name is none of
 // its. Under ANY it is 1 for every member (PostgreSQL manual, "pg_stat_replication").
 func (c SyncConfig) Priority(name string) int {
-	i := slices.Index(c.Members, name)
+	i := c.place(name)
 	switch {
 	case i < 0:
 		return 0

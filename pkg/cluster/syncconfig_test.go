@@ -11,16 +11,16 @@ import (
 	"github.com/pgctl/pgctl/pkg/cluster"
 )
 
-// The model of the exhaustive check: a master and up to three standbys, positions up to two, at most three configurations in force.
+// The model of the exhaustive check: a master and some standbys, positions up to two, at most three configurations in force.
 const (
-	modelStandbys = 3
+	modelStandbys = 4
 	modelLSN      = 2
 	modelConfigs  = 3
 )
 
-var modelNames = [modelStandbys]string{"b", "c", "d"}
+var modelNames = [modelStandbys]string{"b", "c", "d", "e"}
 
-// world is one state of the model. A configuration is the bit set of its members, and above it which of the model's sync_modes says how many of them are needed.
+// world is one state of the model. A configuration is its index in the model.
 type world struct {
 	master  cluster.LSN
 	flushed [modelStandbys]cluster.LSN
@@ -30,116 +30,68 @@ type world struct {
 	proof   int8 // position read after the newest was proven to be in force; -1: older ones may be in use
 }
 
+type allBlocked func(configs []cluster.SyncConfig, frozen func(string) bool) bool
+
+// model has so many standbys and so many configurations in force at the most.
 type model struct {
-	modes   []int // sync_mode, and what an operator may change it to
-	blocked func([]cluster.SyncConfig, func(string) bool) bool
-	configs []cluster.SyncConfig
+	standbys, most int
+	blocked        allBlocked
+	configs        []cluster.SyncConfig // of every set of standbys, under each of the sync_modes that an operator may change to
 }
 
-func newModel(modes []int, blocked func([]cluster.SyncConfig, func(string) bool) bool) *model {
-	m := &model{modes: modes, blocked: blocked}
+// newModel is the model in which sync_mode may be one of these.
+func newModel(standbys, most int, modes []int, blocked allBlocked) *model {
+	m := &model{standbys: standbys, most: most, blocked: blocked}
 	for _, needed := range modes {
-		for set := range 1 << modelStandbys {
-			m.configs = append(m.configs, cluster.NewSyncConfig(1, membersOf(set), needed, nil))
+		for set := range 1 << standbys {
+			var members []string
+			for i, name := range modelNames {
+				if set>>i&1 == 1 {
+					members = append(members, name)
+				}
+			}
+			m.configs = append(m.configs, cluster.NewSyncConfig(1, members, needed, nil))
 		}
 	}
 	return m
 }
 
-func membersOf(set int) (members []string) {
-	for i, name := range modelNames {
-		if set&(1<<i) != 0 {
-			members = append(members, name)
-		}
-	}
-	return members
-}
-
 func (w *world) at(member string) (cluster.LSN, bool) {
-	return w.flushed[strings.Index("bcd", member)], true
+	return w.flushed[strings.Index("bcde", member)], true
 }
 
-// inUse are the configurations that some process may go by.
-func (m *model) inUse(w *world) []cluster.SyncConfig {
-	var all []cluster.SyncConfig
-	for i := range w.n {
-		if w.proof < 0 || i == w.n-1 {
-			all = append(all, cluster.NewSyncConfig(int64(i), membersOf(int(w.list[i])%(1<<modelStandbys)), m.modes[w.list[i]>>modelStandbys], all))
+// returned is the last commit that may return: where nobody is waited for, at once, and else when a walsender releases it by the K that it has read. It counts whoever shows
+// a priority, which the members of every configuration in use may do or not (SyncRepReleaseWaiters). So under FIRST it is itself and any K-1 others of all members,
+// whatever their priorities are, and under ANY any K of them.
+func (m *model) returned(w *world) (furthest cluster.LSN) {
+	use := w.list[:w.n]
+	if w.proof >= 0 {
+		use = use[w.n-1:]
+	}
+	var all []cluster.LSN // flushed by the members of all, the furthest first
+	for i, name := range modelNames {
+		if slices.ContainsFunc(use, func(c int8) bool { return m.configs[c].Has(name) }) {
+			all = append(all, w.flushed[i])
 		}
 	}
-	return all
-}
-
-// walsender is one in shared memory: what the others see of it. 0 is a priority that makes nobody count.
-type walsender struct {
-	priority int
-	flushed  cluster.LSN
-}
-
-// returned is the last commit that may return: where nobody is waited for, at once, and else when some walsender releases it
-// (SyncRepReleaseWaiters), whichever of the configurations in use it and each of the others goes by, and whoever of the others is there.
-func (m *model) returned(w *world) cluster.LSN {
-	all := m.inUse(w)
-	furthest := cluster.LSN(0)
-	var others func(c cluster.SyncConfig, self int, senders []walsender, next int)
-	others = func(c cluster.SyncConfig, self int, senders []walsender, next int) {
-		switch next {
-		case modelStandbys:
-			furthest = max(furthest, released(c, senders))
-			return
-		case self:
-			others(c, self, senders, next+1)
-			return
-		}
-		priorities := map[int]bool{0: true}
-		for _, o := range all {
-			priorities[o.Priority(modelNames[next])] = true
-		}
-		for priority := range priorities {
-			others(c, self, append(slices.Clip(senders), walsender{priority, w.flushed[next]}), next+1)
-		}
-	}
-	for _, c := range all {
+	slices.SortFunc(all, func(a, b cluster.LSN) int { return cmp.Compare(b, a) })
+	for _, i := range use {
+		c := m.configs[i]
 		if c.K == 0 {
 			return w.master
 		}
-		for i, name := range modelNames {
-			if c.Has(name) {
-				others(c, i, []walsender{{c.Priority(name), w.flushed[i]}}, 0)
+		at := all[c.K-1]
+		if !c.Any {
+			own := cluster.LSN(0) // the furthest of its own members
+			for _, member := range c.Members {
+				flushed, _ := w.at(member)
+				own = max(own, flushed)
 			}
+			at = min(at, own)
 		}
+		furthest = max(furthest, at)
 	}
 	return furthest
-}
-
-// released is how far the first of the walsenders releases, which goes by c: PostgreSQL takes the K of the lowest priorities, of whom it has to be one, and what all
-// of them have flushed; under ANY what K of all have. It takes either of two of one priority; here that one which makes it release more.
-func released(c cluster.SyncConfig, senders []walsender) cluster.LSN {
-	self := senders[0]
-	var counted []walsender
-	for _, s := range senders[1:] {
-		if s.priority > 0 {
-			counted = append(counted, s)
-		}
-	}
-	if len(counted)+1 < c.K {
-		return 0
-	}
-	further := func(a, b walsender) int { return cmp.Compare(b.flushed, a.flushed) }
-	if c.Any {
-		counted = append(counted, self)
-		slices.SortFunc(counted, further)
-		return counted[c.K-1].flushed
-	}
-	slices.SortFunc(counted, func(a, b walsender) int { return cmp.Or(cmp.Compare(a.priority, b.priority), further(a, b)) })
-	if len(counted) >= c.K && counted[c.K-1].priority < self.priority {
-		return 0
-	}
-	at := self.flushed
-	for _, s := range counted[:c.K-1] {
-		at = min(at, s.flushed)
-	}
-	return at
 }
 
 // next calls f with every world that one step leads to.
@@ -148,7 +100,7 @@ func (m *model) next(w world, f func(world)) {
 		to.master++
 		f(to)
 	}
-	for i := range modelStandbys {
+	for i := range m.standbys {
 		if to := w; w.flushed[i] < w.master {
 			to.flushed[i]++
 			f(to)
@@ -157,7 +109,7 @@ func (m *model) next(w world, f func(world)) {
 	to := w
 	to.acked = max(w.acked, m.returned(&w))
 	f(to)
-	if w.n < modelConfigs {
+	if int(w.n) < m.most {
 		for i := range m.configs {
 			to := w
 			to.list[w.n], to.n, to.proof = int8(i), w.n+1, -1
@@ -181,19 +133,16 @@ func (m *model) check(w *world) string {
 	for i := range w.n {
 		list[i] = m.configs[w.list[i]]
 	}
-	for set := 1; set < 1<<modelStandbys; set++ {
-		frozen := func(member string) bool { return set&(1<<strings.Index("bcd", member)) != 0 }
-		if !m.blocked(list, frozen) {
-			continue
-		}
+	for set := 1; set < 1<<m.standbys; set++ {
 		furthest := cluster.LSN(0)
-		for i := range modelStandbys {
-			if set&(1<<i) != 0 {
+		for i := range m.standbys {
+			if set>>i&1 == 1 {
 				furthest = max(furthest, w.flushed[i])
 			}
 		}
-		if furthest < w.acked {
-			return fmt.Sprintf("%d returned, the furthest of the frozen %b is at %d: %+v", w.acked, set, furthest, *w)
+		frozen := func(member string) bool { return set>>strings.Index("bcde", member)&1 == 1 }
+		if furthest < w.acked && m.blocked(list, frozen) {
+			return fmt.Sprintf("%d returned, the furthest of the frozen %b is at %d, in force are %v: %+v", w.acked, set, furthest, list, *w)
 		}
 	}
 	return ""
@@ -233,32 +182,27 @@ func (m *model) explore() (visited int, loss string) {
 // TestSyncConfigsExhaustively: whoever is frozen, if they block every configuration in force the furthest of them has every commit that
 // returned, through every order of joins, leaves, changes of sync_mode, changes taken back, and processes that go by several of them at once.
 func TestSyncConfigsExhaustively(t *testing.T) {
-	for _, modes := range [][]int{{0}, {1}, {2}, {0, 1}} {
-		visited, loss := newModel(modes, cluster.AllBlocked).explore()
-		if loss != "" {
-			t.Errorf("sync_mode %d: %s", modes, loss)
-		}
-		t.Logf("sync_mode %d (0: all): %d states", modes, visited)
+	for _, tt := range []struct {
+		standbys, most int
+		modes          []int
+	}{{3, 3, []int{0}}, {3, 3, []int{1}}, {3, 3, []int{2}}, {3, 2, []int{0, 1, 2}}, {4, 2, []int{0}}, {4, 2, []int{2}}, {4, 2, []int{3}}} {
+		t.Run(fmt.Sprintf("%d standbys, sync_mode %v", tt.standbys, tt.modes), func(t *testing.T) {
+			t.Parallel()
+			visited, loss := newModel(tt.standbys, tt.most, tt.modes, cluster.AllBlocked).explore()
+			if loss != "" {
+				t.Error(loss)
+			}
+			t.Logf("%d states", visited)
+		})
 	}
 }
 
 // TestSyncConfigsNeedEachRule: the check would notice if a rule were weaker.
 func TestSyncConfigsNeedEachRule(t *testing.T) {
-	each := func(c cluster.SyncConfig, _ []string) cluster.SyncConfig { return c }
-	oneShort := func(c cluster.SyncConfig, all []string) cluster.SyncConfig {
-		c.K, c.Members = c.K+1, all
-		return c
-	}
-	notUnderAny := func(c cluster.SyncConfig, all []string) cluster.SyncConfig {
-		if c.K > 1 {
-			c.Members = all
-		}
-		return c
-	}
 	newest := func(configs []cluster.SyncConfig, frozen func(string) bool) bool {
 		return configs[len(configs)-1].Blocked(frozen)
 	}
-	weakened := func(weaker func(c cluster.SyncConfig, all []string) cluster.SyncConfig) func([]cluster.SyncConfig, func(string) bool) bool {
+	weaker := func(weaken func(c cluster.SyncConfig, all []string) cluster.SyncConfig) allBlocked {
 		return func(configs []cluster.SyncConfig, frozen func(string) bool) bool {
 			var all []string
 			for _, c := range configs {
@@ -266,25 +210,36 @@ func TestSyncConfigsNeedEachRule(t *testing.T) {
 			}
 			slices.Sort(all)
 			all = slices.Compact(all)
-			return !slices.ContainsFunc(configs, func(c cluster.SyncConfig) bool { return !weaker(c, all).Blocked(frozen) })
+			return !slices.ContainsFunc(configs, func(c cluster.SyncConfig) bool { return !weaken(c, all).Blocked(frozen) })
 		}
 	}
+	oneShort := weaker(func(c cluster.SyncConfig, all []string) cluster.SyncConfig {
+		c.K, c.Members = c.K+1, all
+		return c
+	})
+	ownMembers := weaker(func(c cluster.SyncConfig, _ []string) cluster.SyncConfig { return c })
+	ownUnderAny1 := weaker(func(c cluster.SyncConfig, all []string) cluster.SyncConfig {
+		if c.K > 1 {
+			c.Members = all
+		}
+		return c
+	})
 	for _, tt := range []struct {
 		name  string
-		rule  func([]cluster.SyncConfig, func(string) bool) bool
+		rule  allBlocked
 		modes []int
 	}{
-		{"one freeze too few", weakened(oneShort), []int{0}},
-		{"one freeze too few", weakened(oneShort), []int{1}},
-		{"one freeze too few", weakened(oneShort), []int{2}},
+		{"one freeze too few", oneShort, []int{0}},
+		{"one freeze too few", oneShort, []int{1}},
+		{"one freeze too few", oneShort, []int{2}},
 		{"only the newest", newest, []int{0}},
 		{"only the newest", newest, []int{1}},
 		{"only the newest", newest, []int{2}},
-		{"each by its own members", weakened(each), []int{0}},
-		{"each by its own members", weakened(each), []int{2}},
-		{"any 1 by its own members", weakened(notUnderAny), []int{0, 1}},
+		{"each by its own members", ownMembers, []int{0}},
+		{"each by its own members", ownMembers, []int{2}},
+		{"any 1 by its own members", ownUnderAny1, []int{0, 1}},
 	} {
-		if _, loss := newModel(tt.modes, tt.rule).explore(); loss == "" {
+		if _, loss := newModel(3, 3, tt.modes, tt.rule).explore(); loss == "" {
 			t.Errorf("%s, sync_mode %d: no loss was found", tt.name, tt.modes)
 		} else {
 			t.Logf("%s, sync_mode %d: %s", tt.name, tt.modes, loss)
@@ -339,13 +294,33 @@ func TestEmptyIsProven(t *testing.T) {
 		w    cluster.Sender
 		ok   bool
 	}{
-		{"it has the old priority", cluster.Sender{Name: "b_1", Priority: 2, For: time.Hour}, false},
-		{"it has read the new names", cluster.Sender{Name: "b_1", For: time.Hour}, true},
+		{"it has the old priority", cluster.Sender{Name: "b_1", Priority: 2, Older: true}, false},
+		{"it has read the new names", cluster.Sender{Name: "b_1", Older: true}, true},
 		{"it is younger", cluster.Sender{Name: "b_1", Priority: 2}, true},
 	} {
 		f.Senders = []cluster.Sender{tt.w}
 		if missing := cluster.Sound().InForce(f, 1, empty, []cluster.SyncConfig{old, empty}); (missing == "") != tt.ok {
 			t.Errorf("%s: %q", tt.name, missing)
+		}
+	}
+}
+
+// TestJoinAwaitsProof: a server that was adopted may have had any names before. A walsender that still goes by them could show the priority that a join gives it, so nobody
+// joins before it is proven that all of them wait for nobody.
+func TestJoinAwaitsProof(t *testing.T) {
+	s, reports, p := wellRegion(t)
+	s.Configs = []cluster.SyncConfig{cluster.NewSyncConfig(s.Gen, nil, 0, nil)}
+	sight := &cluster.Sight{Now: time.Hour}
+	for _, host := range p.Servers {
+		sight.Heard = append(sight.Heard, cluster.Heard{Report: reports[host], At: sight.Now})
+	}
+	for _, tt := range []struct {
+		proof *cluster.Proof
+		joins bool
+	}{{nil, false}, {&cluster.Proof{Epoch: s.Epoch - 1, Gen: s.Gen}, false}, {&cluster.Proof{Epoch: s.Epoch, Gen: s.Gen}, true}} {
+		reports["a"].Facts.Names.Proof = tt.proof
+		if c := cluster.Decide(&s, sight, &p, "n").Command; (c != nil && c.Kind == cluster.Change) != tt.joins {
+			t.Errorf("with the proof %+v: %+v", tt.proof, c)
 		}
 	}
 }

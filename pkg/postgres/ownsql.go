@@ -31,13 +31,13 @@ type OwnSQL struct {
 	AtEnd  bool
 	Paused bool // replay is paused
 
-	Receiver     *OwnReceiver  // nil: no WAL receiver
-	Names        string        // synchronous_standby_names
-	SlowestQuery time.Duration // since when the oldest statement of a client runs, but for this session's; 0 none does
-	Senders      []OwnSender   // by name, address and process id
-	Slots        []string      // of every kind, by name
-	WaitingSync  bool          // a canary of this watcher waits for a standby
-	SyncWaits    time.Duration // since when the oldest statement runs that waits for a standby, so that no commit has waited for longer; 0 none does
+	Receiver    *OwnReceiver  // nil: no WAL receiver
+	Names       string        // synchronous_standby_names
+	Statements  []string      // up to 10: each statement of a client that runs, but for this session's, as "pid@start"
+	Senders     []OwnSender   // by name, address and process id
+	Slots       []string      // of every kind, by name
+	WaitingSync bool          // a canary of this watcher waits for a standby
+	SyncWaits   time.Duration // since when the oldest statement runs that waits for a standby, so that no commit has waited for longer; 0 none does
 	// Settings are some settings as SHOW gives them; those that the version does not have are not there (restore_command up to 11).
 	Settings map[string]string
 
@@ -64,7 +64,7 @@ type OwnSender struct {
 	SyncState string
 	Priority  int
 	Flush     cluster.LSN
-	Age       time.Duration // since it was started
+	Life      string // "pid@start": no other process has the same
 }
 
 //go:embed own.sql
@@ -72,6 +72,10 @@ var ownSQL string
 
 //go:embed ownnow.sql
 var ownNowSQL string
+
+// runningStatements are those of clients, for a version of which every backend goes by its own copy of the names.
+const runningStatements = `(SELECT json_agg(pid || '@' || extract(epoch FROM query_start)) FROM pg_stat_activity
+  WHERE backend_type = 'client backend' AND state IN ('active', 'fastpath function call') AND pid <> pg_backend_pid())`
 
 // ownAnswer is the row of own.sql.
 type ownAnswer struct {
@@ -95,18 +99,18 @@ type ownAnswer struct {
 	} `json:"receiver"`
 	ReceiverPID *int `json:"receiver_pid"`
 	Senders     []struct {
-		PID          int      `json:"pid"`
-		Name         string   `json:"application_name"`
-		Address      string   `json:"client_addr"`
-		State        string   `json:"state"`
-		SyncState    string   `json:"sync_state"`
-		SyncPriority int      `json:"sync_priority"`
-		Flush        *lsn     `json:"flush_lsn"`
-		Age          *float64 `json:"age"`
+		PID          int    `json:"pid"`
+		Name         string `json:"application_name"`
+		Address      string `json:"client_addr"`
+		State        string `json:"state"`
+		SyncState    string `json:"sync_state"`
+		SyncPriority int    `json:"sync_priority"`
+		Flush        *lsn   `json:"flush_lsn"`
+		Life         string `json:"life"`
 	} `json:"senders"`
 	Slots       []string           `json:"slots"`
 	Names       string             `json:"names"`
-	Slowest     *float64           `json:"slowest"`
+	Statements  []string           `json:"statements"`
 	SyncWaits   *float64           `json:"sync_waits"`
 	CanaryWaits bool               `json:"canary_waits"`
 	Checkpoints int64              `json:"checkpoints"`
@@ -125,7 +129,11 @@ func (o *Own) askSQL(ctx context.Context, s *session) (*OwnSQL, error) {
 	if major >= 17 {
 		checkpoints = "(SELECT num_timed + num_requested FROM pg_stat_checkpointer)"
 	}
-	first, err := one(ctx, s, strings.NewReplacer("$CHECKPOINTS", checkpoints, "$OWN", o.everyPID()).Replace(ownSQL))
+	statements := "NULL"
+	if major <= 10 {
+		statements = runningStatements
+	}
+	first, err := one(ctx, s, strings.NewReplacer("$CHECKPOINTS", checkpoints, "$STATEMENTS", statements, "$OWN", o.everyPID()).Replace(ownSQL))
 	if err != nil {
 		return nil, err
 	}
@@ -192,11 +200,8 @@ func (a *ownAnswer) read(version string) (*OwnSQL, error) {
 	}
 	q := &OwnSQL{
 		Version: version, SystemID: id, Recovery: a.InRecovery, Received: a.Received.value(), Replayed: a.Replayed.value(), Paused: a.Paused,
-		Names: a.Names, Slots: a.Slots, WaitingSync: a.CanaryWaits, Checkpoints: a.Checkpoints, Settings: map[string]string{},
+		Names: a.Names, Statements: a.Statements, Slots: a.Slots, WaitingSync: a.CanaryWaits, Checkpoints: a.Checkpoints, Settings: map[string]string{},
 		CheckpointTimeline: cluster.Timeline(a.Checkpoint.Timeline), CheckpointRedo: a.Checkpoint.Redo.value(),
-	}
-	if d := seconds(a.Slowest); d != nil {
-		q.SlowestQuery = max(*d, 0)
 	}
 	if d := seconds(a.SyncWaits); d != nil {
 		q.SyncWaits = max(*d, 0)
@@ -215,11 +220,9 @@ func (a *ownAnswer) read(version string) (*OwnSQL, error) {
 		q.Receiver = &OwnReceiver{PID: *a.ReceiverPID}
 	}
 	for _, w := range a.Senders {
-		sender := OwnSender{PID: w.PID, Name: w.Name, Address: w.Address, State: w.State, SyncState: w.SyncState, Priority: w.SyncPriority, Flush: w.Flush.value()}
-		if d := seconds(w.Age); d != nil {
-			sender.Age = max(*d, 0)
-		}
-		q.Senders = append(q.Senders, sender)
+		q.Senders = append(q.Senders, OwnSender{
+			PID: w.PID, Name: w.Name, Address: w.Address, State: w.State, SyncState: w.SyncState, Priority: w.SyncPriority, Flush: w.Flush.value(), Life: w.Life,
+		})
 	}
 	for name, value := range a.Settings {
 		if value != nil {

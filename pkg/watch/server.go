@@ -32,7 +32,8 @@ type server struct {
 	named        bool // shown is what a session showed
 	shown        string
 	shownAt      time.Duration
-	shownBy      int64 // checkpoints by then
+	shownBy      int64           // checkpoints by then
+	older        map[string]bool // walsenders and statements that were there then
 	waited       bool
 	proof        *cluster.Proof
 	flush        map[string]cluster.LSN // as master, by standby's host
@@ -173,7 +174,7 @@ func (s *server) answered(f *cluster.Facts, q *postgres.OwnSQL, v view) {
 	f.Recovered, f.Current = s.ended, q.Current
 	for _, w := range q.Senders {
 		f.Senders = append(f.Senders, cluster.Sender{
-			PID: w.PID, Name: w.Name, Host: v.hostOf(w.Address), Stream: w.State == "streaming", Priority: w.Priority, Sync: w.SyncState, Flush: w.Flush, For: w.Age,
+			PID: w.PID, Name: w.Name, Host: v.hostOf(w.Address), Stream: w.State == "streaming", Priority: w.Priority, Sync: w.SyncState, Flush: w.Flush, Older: s.older[w.Life],
 		})
 	}
 	s.judgeCanary(f, v)
@@ -240,16 +241,29 @@ func (s *server) receives(r *postgres.OwnReceiver) *postgres.OwnReceiver {
 	return &whole
 }
 
-// names dates what a new session shows. The look began at v.asked, so an age that counts from its end is rather too small.
+// names dates what a new session shows, and remembers who was there when one showed it first: everybody else began when the postmaster had it. No clock tells
+// that, as one may be set back. The look began at v.asked, so an age that counts from its end is rather too small.
 func (s *server) names(f *cluster.Facts, q *postgres.OwnSQL, v view) {
 	if q.Names != s.shown || !s.named {
 		s.named, s.shown, s.shownAt, s.shownBy, s.waited, s.proof = true, q.Names, v.now, q.Checkpoints, false, nil
+		s.older = map[string]bool{}
+		for _, w := range q.Senders {
+			s.older[w.Life] = true
+		}
+		for _, life := range q.Statements {
+			s.older[life] = true
+		}
 	}
-	s.waited = s.waited || q.WaitingSync || q.Checkpoints >= s.shownBy+2
+	s.waited = s.waited || q.WaitingSync || q.Checkpoints >= s.shownBy+lateCheckpoints
 	f.Names = cluster.NamesFacts{
-		Shown: s.shown, ShownFor: max(0, v.asked-s.shownAt), Waited: s.waited, PerBackend: s.last.Major <= 10, Query: q.SlowestQuery, Proof: s.proof,
+		Shown: s.shown, ShownFor: max(0, v.asked-s.shownAt), Waited: s.waited, Proof: s.proof,
+		Statement: slices.ContainsFunc(q.Statements, func(life string) bool { return s.older[life] }),
 	}
 }
+
+// lateCheckpoints is how many have to be counted before one of them is known to have begun after the checkpointer had read the names: the first may have begun before, and up to
+// 14 the statistics are up to half a second late (PGSTAT_STAT_INTERVAL in src/backend/postmaster/pgstat.c), in which another one may have been made.
+const lateCheckpoints = 3
 
 // stalls is for how long each member has flushed nothing, while there was something to flush. When it stopped is not seen: it was after the look before, and
 // where commits wait, not before the oldest of them began.

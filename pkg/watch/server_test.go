@@ -71,6 +71,36 @@ func TestUnknownUpstream(t *testing.T) {
 	}
 }
 
+// TestOlder: who was there when a session first showed the names is told by who it is. A clock that was set back makes what is older look younger.
+func TestOlder(t *testing.T) {
+	s := newServer(nil, "a", &memory{}, time.Hour)
+	old, young := postgres.OwnSender{Life: "7@100"}, postgres.OwnSender{Life: "7@50"} // the same process id, by a clock that was set back
+	for i, tt := range []struct {
+		names      string
+		senders    []postgres.OwnSender
+		statements []string
+		older      []bool
+		statement  bool
+	}{
+		{"one", []postgres.OwnSender{old}, []string{"9@1"}, []bool{true}, true},
+		{"one", []postgres.OwnSender{young, old}, []string{"9@1", "9@2"}, []bool{false, true}, true},
+		{"one", []postgres.OwnSender{young}, []string{"9@2"}, []bool{false}, false},
+		{"two", []postgres.OwnSender{young}, nil, []bool{true}, false},
+	} {
+		f := &cluster.Facts{}
+		q := &postgres.OwnSQL{Names: tt.names, Senders: tt.senders, Statements: tt.statements}
+		s.answered(f, q, view{now: time.Hour + time.Duration(i), state: &cluster.State{}, sight: &cluster.Sight{}, hostOf: func(string) string { return "" }})
+		for k := range f.Senders {
+			if f.Senders[k].Older != tt.older[k] {
+				t.Errorf("look %d: walsender %d is older: %v", i, k, f.Senders[k].Older)
+			}
+		}
+		if len(f.Senders) != len(tt.older) || f.Names.Statement != tt.statement {
+			t.Errorf("look %d: %d walsenders, an older statement: %v", i, len(f.Senders), f.Names.Statement)
+		}
+	}
+}
+
 // TestCanaryAndLease: a canary counts when nobody was there under a false name after it had come back; a lease, while this watcher knows as much as who granted it.
 func TestCanaryAndLease(t *testing.T) {
 	state := &cluster.State{Epoch: 3, Gen: 5, Members: []cluster.Member{{Host: "b", Name: "b_1"}}, Configs: []cluster.SyncConfig{{Gen: 5, K: 1, Members: []string{"b_1"}}}}
