@@ -13,7 +13,7 @@ import "fmt"
 //   - It answered this very time: what is left of a look without an answer shows no walsender and no statement, and they are there all the same.
 //   - Up to PostgreSQL 10 every backend has: no statement is older than the new names. An idle one reads them before its next.
 //
-// Older is who was there when a new session first showed the names, process by process: no clock tells it, as one may be set back.
+// Older (outdated) is who was there when a new session first showed the names, process by process: no clock tells it, as one may be set back.
 func inForce(f *Facts, epoch int64, c SyncConfig, inForce []SyncConfig) string {
 	if f.Silent > 0 {
 		return "PostgreSQL gives no answer"
@@ -23,10 +23,7 @@ func inForce(f *Facts, epoch int64, c SyncConfig, inForce []SyncConfig) string {
 	}
 	for i := range f.Senders {
 		w := &f.Senders[i]
-		if !w.Older {
-			continue // started since, from a postmaster that had them
-		}
-		if c.Any || w.Priority != c.Priority(w.Name) {
+		if w.outdated(c) {
 			return fmt.Sprintf("the walsender %d of %s goes by older names", w.PID, w.Name)
 		}
 	}
@@ -44,6 +41,12 @@ func inForce(f *Facts, epoch int64, c SyncConfig, inForce []SyncConfig) string {
 	return ""
 }
 
+// outdated tells whether a walsender may go by other names than those of c: it shows another priority, or it was there before and its priority cannot tell. One that began since,
+// and does not stream yet, has perhaps not come to write its priority.
+func (w *Sender) outdated(c SyncConfig) bool {
+	return w.Older && c.Any || w.Priority != c.Priority(w.Name) && (w.Older || w.Stream)
+}
+
 // settled: the master's own watcher has proven the newest configuration, and then K members have flushed what was read after the
 // proof, each by its own word. Every commit that returned under an older one lies before that.
 func settled(r Rules, s *State, v *Sight, p *Policy) (LSN, string) {
@@ -55,6 +58,9 @@ func settled(r Rules, s *State, v *Sight, p *Policy) (LSN, string) {
 	proof := m.Facts.Names.Proof
 	if proof == nil || proof.Epoch != s.Epoch || proof.Gen != n.Gen {
 		return 0, "the names are not proven to be in force"
+	}
+	if missing := r.InForce(m.Facts, s.Epoch, n, s.Configs); missing != "" {
+		return 0, missing
 	}
 	if !n.Holds(proof.At, func(member string) (LSN, bool) { return r.Flushed(s, v, p, member) }) {
 		return 0, fmt.Sprintf("fewer than %d members have flushed %s", n.K, proof.At)

@@ -146,8 +146,6 @@ func (w *reconciler) govern() {
 		w.do(Action{Do: DoSetNames, Text: want}, "configuration %d", n.Gen)
 	case missing == "" && !proven:
 		w.do(Action{Do: DoRemember, Proof: &Proof{Epoch: w.s.Epoch, Gen: n.Gen, At: f.Current}}, "configuration %d is in force", n.Gen)
-	case missing != "" && (n.Any || f.Names.ShownFor >= w.p.StandbyDownAfter):
-		w.endOld(n)
 	}
 	w.endStrangers()
 	w.endDoubles()
@@ -159,6 +157,9 @@ func (w *reconciler) govern() {
 		w.do(Action{Do: DoCheckpoint}, "promoted, open, and the checkpointer has read the names")
 	}
 	w.masterFile()
+	if missing != "" && f.Names.Shown == want {
+		w.endOld(n)
+	}
 }
 
 // mayOpen: nothing that is shown can vanish, and nobody else shows anything any more.
@@ -180,12 +181,15 @@ func (w *reconciler) handedOver() bool {
 	return len(w.s.Before) > 0
 }
 
-// endOld ends one walsender after the other that was there before the names: under ANY nothing else tells which names it goes by, and else it shows that it has not read them.
+// endOld ends walsenders that may go by older names: under ANY, where nothing else tells, one after the other, and all of them where that has taken too long.
 func (w *reconciler) endOld(n SyncConfig) {
+	late := w.f.Names.ShownFor >= w.p.StandbyDownAfter
 	for i := range w.f.Senders {
-		if x := &w.f.Senders[i]; x.Older && (n.Any || x.Priority != n.Priority(x.Name)) {
+		if x := &w.f.Senders[i]; x.outdated(n) && (n.Any || late) {
 			w.do(Action{Do: DoEndSender, PID: x.PID}, "it may go by older names")
-			return
+			if !late {
+				return
+			}
 		}
 	}
 }

@@ -72,17 +72,17 @@ func TestEndOld(t *testing.T) {
 	f := reports["a"].Facts
 	f.Names.Proof, f.Senders[1].Priority = nil, 7
 	for _, tt := range []struct {
-		shown time.Duration
-		older bool
-		ended bool
-	}{{p.StandbyDownAfter - 1, true, false}, {p.StandbyDownAfter, true, true}, {time.Hour, false, false}} {
-		f.Names.ShownFor, f.Senders[1].Older = tt.shown, tt.older
+		shown         time.Duration
+		older, stream bool
+		ended         bool
+	}{{p.StandbyDownAfter - 1, true, true, false}, {p.StandbyDownAfter, true, false, true}, {time.Hour, false, false, false}, {time.Hour, false, true, true}} {
+		f.Names.ShownFor, f.Senders[1].Older, f.Senders[1].Stream = tt.shown, tt.older, tt.stream
 		ended := false
 		for _, a := range cluster.Reconcile(&s, f, &cluster.Sight{Heard: []cluster.Heard{{Report: reports["a"]}}}, &p) {
 			ended = ended || a.Do == cluster.DoEndSender && a.PID == f.Senders[1].PID
 		}
 		if ended != tt.ended {
-			t.Errorf("names shown for %s, older %v: ended %v", tt.shown, tt.older, ended)
+			t.Errorf("names shown for %s, older %v, streams %v: ended %v", tt.shown, tt.older, tt.stream, ended)
 		}
 	}
 }

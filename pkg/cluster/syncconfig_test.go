@@ -310,7 +310,11 @@ func TestEmptyIsProven(t *testing.T) {
 func TestJoinAwaitsProof(t *testing.T) {
 	s, reports, p := wellRegion(t)
 	s.Configs = []cluster.SyncConfig{cluster.NewSyncConfig(s.Gen, nil, 0, nil)}
-	sight := &cluster.Sight{Now: time.Hour}
+	f, sight := reports["a"].Facts, &cluster.Sight{Now: time.Hour}
+	f.Names.Shown = ""
+	for i := range f.Senders {
+		f.Senders[i].Priority = 0
+	}
 	for _, host := range p.Servers {
 		sight.Heard = append(sight.Heard, cluster.Heard{Report: reports[host], At: sight.Now})
 	}
@@ -318,7 +322,7 @@ func TestJoinAwaitsProof(t *testing.T) {
 		proof *cluster.Proof
 		joins bool
 	}{{nil, false}, {&cluster.Proof{Epoch: s.Epoch - 1, Gen: s.Gen}, false}, {&cluster.Proof{Epoch: s.Epoch, Gen: s.Gen}, true}} {
-		reports["a"].Facts.Names.Proof = tt.proof
+		f.Names.Proof = tt.proof
 		if c := cluster.Decide(&s, sight, &p, "n").Command; (c != nil && c.Kind == cluster.Change) != tt.joins {
 			t.Errorf("with the proof %+v: %+v", tt.proof, c)
 		}

@@ -12,10 +12,11 @@ SELECT row_to_json(t) FROM (
     (SELECT min(pid) FROM pg_stat_activity WHERE backend_type = 'walreceiver') AS receiver_pid,
     (SELECT json_agg(row_to_json(s)) FROM (
        SELECT pid, application_name, host(client_addr) AS client_addr, state, sync_state, sync_priority, flush_lsn,
-         pid || '@' || extract(epoch FROM backend_start) AS life
+         (extract(epoch FROM backend_start) * 1000000)::bigint AS started
        FROM pg_stat_replication ORDER BY application_name, client_addr, pid) s) AS senders,
     (SELECT json_agg(slot_name ORDER BY slot_name) FROM pg_replication_slots) AS slots,
     current_setting('synchronous_standby_names') AS names,
+    (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS clock,
     $STATEMENTS AS statements,
     (SELECT extract(epoch FROM clock_timestamp() - min(state_change)) FROM pg_stat_activity WHERE wait_event = 'SyncRep') AS sync_waits,
     EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = ANY ('$OWN'::int[]) AND application_name = 'pgctl.canary'

@@ -120,9 +120,10 @@ func (o *Own) EnsureSettings(ctx context.Context, settings map[string]string) er
 	return err
 }
 
-// EndSender ends a walsender, and returns when it is gone. Another process of that number is left alone.
+// EndSender asks a walsender to end, and returns when it is gone, or a second later: one that hangs ends when it comes to it, and holds up nothing else. Another
+// process of that number is left alone.
 func (o *Own) EndSender(ctx context.Context, pid int) error {
-	for {
+	for range 20 {
 		rows, err := o.do(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_replication WHERE pid = $1::int", strconv.Itoa(pid))
 		if err != nil || len(rows) == 0 {
 			return err
@@ -131,6 +132,7 @@ func (o *Own) EndSender(ctx context.Context, pid int) error {
 			return fmt.Errorf("%s: the walsender %d does not end: %w", o.host.Name(), pid, err)
 		}
 	}
+	return nil
 }
 
 const resumeReplay = "SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery() AND pg_is_wal_replay_paused()"

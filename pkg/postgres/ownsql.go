@@ -33,6 +33,7 @@ type OwnSQL struct {
 
 	Receiver    *OwnReceiver  // nil: no WAL receiver
 	Names       string        // synchronous_standby_names
+	Clock       int64         // the server's wall clock, microseconds since 1970
 	Statements  []string      // up to 10: each statement of a client that runs, but for this session's, as "pid@start"
 	Senders     []OwnSender   // by name, address and process id
 	Slots       []string      // of every kind, by name
@@ -64,7 +65,7 @@ type OwnSender struct {
 	SyncState string
 	Priority  int
 	Flush     cluster.LSN
-	Life      string // "pid@start": no other process has the same
+	Started   int64 // by Clock; with the process id it is nobody else's
 }
 
 //go:embed own.sql
@@ -74,7 +75,7 @@ var ownSQL string
 var ownNowSQL string
 
 // runningStatements are those of clients, for a version of which every backend goes by its own copy of the names.
-const runningStatements = `(SELECT json_agg(pid || '@' || extract(epoch FROM query_start)) FROM pg_stat_activity
+const runningStatements = `(SELECT json_agg(pid || '@' || (extract(epoch FROM query_start) * 1000000)::bigint) FROM pg_stat_activity
   WHERE backend_type = 'client backend' AND state IN ('active', 'fastpath function call') AND pid <> pg_backend_pid())`
 
 // ownAnswer is the row of own.sql.
@@ -106,10 +107,11 @@ type ownAnswer struct {
 		SyncState    string `json:"sync_state"`
 		SyncPriority int    `json:"sync_priority"`
 		Flush        *lsn   `json:"flush_lsn"`
-		Life         string `json:"life"`
+		Started      int64  `json:"started"`
 	} `json:"senders"`
 	Slots       []string           `json:"slots"`
 	Names       string             `json:"names"`
+	Clock       int64              `json:"clock"`
 	Statements  []string           `json:"statements"`
 	SyncWaits   *float64           `json:"sync_waits"`
 	CanaryWaits bool               `json:"canary_waits"`
@@ -200,7 +202,7 @@ func (a *ownAnswer) read(version string) (*OwnSQL, error) {
 	}
 	q := &OwnSQL{
 		Version: version, SystemID: id, Recovery: a.InRecovery, Received: a.Received.value(), Replayed: a.Replayed.value(), Paused: a.Paused,
-		Names: a.Names, Statements: a.Statements, Slots: a.Slots, WaitingSync: a.CanaryWaits, Checkpoints: a.Checkpoints, Settings: map[string]string{},
+		Names: a.Names, Clock: a.Clock, Statements: a.Statements, Slots: a.Slots, WaitingSync: a.CanaryWaits, Checkpoints: a.Checkpoints, Settings: map[string]string{},
 		CheckpointTimeline: cluster.Timeline(a.Checkpoint.Timeline), CheckpointRedo: a.Checkpoint.Redo.value(),
 	}
 	if d := seconds(a.SyncWaits); d != nil {
@@ -221,7 +223,7 @@ func (a *ownAnswer) read(version string) (*OwnSQL, error) {
 	}
 	for _, w := range a.Senders {
 		q.Senders = append(q.Senders, OwnSender{
-			PID: w.PID, Name: w.Name, Address: w.Address, State: w.State, SyncState: w.SyncState, Priority: w.SyncPriority, Flush: w.Flush.value(), Life: w.Life,
+			PID: w.PID, Name: w.Name, Address: w.Address, State: w.State, SyncState: w.SyncState, Priority: w.SyncPriority, Flush: w.Flush.value(), Started: w.Started,
 		})
 	}
 	for name, value := range a.Settings {

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -33,6 +34,7 @@ type server struct {
 	shown        string
 	shownAt      time.Duration
 	shownBy      int64           // checkpoints by then
+	shownClock   int64           // the server's clock then
 	older        map[string]bool // walsenders and statements that were there then
 	waited       bool
 	proof        *cluster.Proof
@@ -174,7 +176,7 @@ func (s *server) answered(f *cluster.Facts, q *postgres.OwnSQL, v view) {
 	f.Recovered, f.Current = s.ended, q.Current
 	for _, w := range q.Senders {
 		f.Senders = append(f.Senders, cluster.Sender{
-			PID: w.PID, Name: w.Name, Host: v.hostOf(w.Address), Stream: w.State == "streaming", Priority: w.Priority, Sync: w.SyncState, Flush: w.Flush, Older: s.older[w.Life],
+			PID: w.PID, Name: w.Name, Host: v.hostOf(w.Address), Stream: w.State == "streaming", Priority: w.Priority, Sync: w.SyncState, Flush: w.Flush, Older: s.older[life(w)],
 		})
 	}
 	s.judgeCanary(f, v)
@@ -241,17 +243,23 @@ func (s *server) receives(r *postgres.OwnReceiver) *postgres.OwnReceiver {
 	return &whole
 }
 
-// names dates what a new session shows, and remembers who was there when one showed it first: everybody else began when the postmaster had it. No clock tells
-// that, as one may be set back. The look began at v.asked, so an age that counts from its end is rather too small.
+// names dates what a new session shows, and remembers who was there when one showed it first: everybody else began when the postmaster had it. An age by a clock would
+// not tell, as one may be set back. Who was being let in at that moment, and is in no view then, is told by the server's clock, as long as that may take.
+// The look began at v.asked, so an age that counts from its end is rather too small.
 func (s *server) names(f *cluster.Facts, q *postgres.OwnSQL, v view) {
 	if q.Names != s.shown || !s.named {
 		s.named, s.shown, s.shownAt, s.shownBy, s.waited, s.proof = true, q.Names, v.now, q.Checkpoints, false, nil
-		s.older = map[string]bool{}
+		s.shownClock, s.older = q.Clock, map[string]bool{}
 		for _, w := range q.Senders {
-			s.older[w.Life] = true
+			s.older[life(w)] = true
 		}
 		for _, life := range q.Statements {
 			s.older[life] = true
+		}
+	}
+	for _, w := range q.Senders {
+		if w.Started <= s.shownClock && v.now-s.shownAt <= lettingIn {
+			s.older[life(w)] = true
 		}
 	}
 	s.waited = s.waited || q.WaitingSync || q.Checkpoints >= s.shownBy+lateCheckpoints
@@ -260,6 +268,12 @@ func (s *server) names(f *cluster.Facts, q *postgres.OwnSQL, v view) {
 		Statement: slices.ContainsFunc(q.Statements, func(life string) bool { return s.older[life] }),
 	}
 }
+
+// lettingIn is for how long PostgreSQL may be letting somebody in: the most that authentication_timeout can be.
+const lettingIn = 10 * time.Minute
+
+// life tells one walsender from every other one.
+func life(w postgres.OwnSender) string { return fmt.Sprintf("%d@%d", w.PID, w.Started) }
 
 // lateCheckpoints is how many have to be counted before one of them is known to have begun after the checkpointer had read the names: the first may have begun before, and up to
 // 14 the statistics are up to half a second late (PGSTAT_STAT_INTERVAL in src/backend/postmaster/pgstat.c), in which another one may have been made.

@@ -74,22 +74,26 @@ func TestUnknownUpstream(t *testing.T) {
 // TestOlder: who was there when a session first showed the names is told by who it is. A clock that was set back makes what is older look younger.
 func TestOlder(t *testing.T) {
 	s := newServer(nil, "a", &memory{}, time.Hour)
-	old, young := postgres.OwnSender{Life: "7@100"}, postgres.OwnSender{Life: "7@50"} // the same process id, by a clock that was set back
+	old, young := postgres.OwnSender{PID: 7, Started: 100}, postgres.OwnSender{PID: 7, Started: 200}
+	entering, late := postgres.OwnSender{PID: 8, Started: 101}, postgres.OwnSender{PID: 8, Started: 102}
 	for i, tt := range []struct {
+		after      time.Duration
+		clock      int64
 		names      string
 		senders    []postgres.OwnSender
 		statements []string
 		older      []bool
 		statement  bool
 	}{
-		{"one", []postgres.OwnSender{old}, []string{"9@1"}, []bool{true}, true},
-		{"one", []postgres.OwnSender{young, old}, []string{"9@1", "9@2"}, []bool{false, true}, true},
-		{"one", []postgres.OwnSender{young}, []string{"9@2"}, []bool{false}, false},
-		{"two", []postgres.OwnSender{young}, nil, []bool{true}, false},
+		{0, 150, "one", []postgres.OwnSender{old}, []string{"9@1"}, []bool{true}, true},
+		{time.Second, 250, "one", []postgres.OwnSender{young, old}, []string{"9@1", "9@2"}, []bool{false, true}, true},
+		{time.Second, 250, "one", []postgres.OwnSender{entering}, []string{"9@2"}, []bool{true}, false}, // it was let in by the postmaster of before
+		{lettingIn + 1, 250, "one", []postgres.OwnSender{entering, late}, nil, []bool{true, false}, false},
+		{lettingIn + 2, 50, "two", []postgres.OwnSender{young}, nil, []bool{true}, false}, // the clock was set back
 	} {
 		f := &cluster.Facts{}
-		q := &postgres.OwnSQL{Names: tt.names, Senders: tt.senders, Statements: tt.statements}
-		s.answered(f, q, view{now: time.Hour + time.Duration(i), state: &cluster.State{}, sight: &cluster.Sight{}, hostOf: func(string) string { return "" }})
+		q := &postgres.OwnSQL{Clock: tt.clock, Names: tt.names, Senders: tt.senders, Statements: tt.statements}
+		s.answered(f, q, view{now: time.Hour + tt.after, state: &cluster.State{}, sight: &cluster.Sight{}, hostOf: func(string) string { return "" }})
 		for k := range f.Senders {
 			if f.Senders[k].Older != tt.older[k] {
 				t.Errorf("look %d: walsender %d is older: %v", i, k, f.Senders[k].Older)
