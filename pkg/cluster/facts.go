@@ -85,7 +85,7 @@ type Sender struct {
 	Priority int    // sync_priority, which this walsender alone writes
 	Sync     string // sync_state, as the asking session computes it: proves nothing
 	Flush    LSN
-	Older    bool // it was there when a new session first showed the names
+	Older    bool // it was there, or being let in, when a new session first showed the names: it may go by others
 }
 
 // Stall is how long a member has flushed nothing new, as its master sees it, while there was something; not longer than PostgreSQL there runs.

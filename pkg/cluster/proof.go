@@ -13,7 +13,7 @@ import "fmt"
 //   - It answered this very time: what is left of a look without an answer shows no walsender and no statement, and they are there all the same.
 //   - Up to PostgreSQL 10 every backend has: no statement is older than the new names. An idle one reads them before its next.
 //
-// Older (outdated) is who was there when a new session first showed the names, process by process: no clock tells it, as one may be set back.
+// Older (outdated) is who was there when a new session first showed the names, process by process: an age would not tell it, as a clock may be set back.
 func inForce(f *Facts, epoch int64, c SyncConfig, inForce []SyncConfig) string {
 	if f.Silent > 0 {
 		return "PostgreSQL gives no answer"

@@ -253,8 +253,8 @@ func (s *server) names(f *cluster.Facts, q *postgres.OwnSQL, v view) {
 		for _, w := range q.Senders {
 			s.older[life(w)] = true
 		}
-		for _, life := range q.Statements {
-			s.older[life] = true
+		for _, statement := range q.Statements {
+			s.older[statement] = true
 		}
 	}
 	for _, w := range q.Senders {
@@ -265,7 +265,7 @@ func (s *server) names(f *cluster.Facts, q *postgres.OwnSQL, v view) {
 	s.waited = s.waited || q.WaitingSync || q.Checkpoints >= s.shownBy+lateCheckpoints
 	f.Names = cluster.NamesFacts{
 		Shown: s.shown, ShownFor: max(0, v.asked-s.shownAt), Waited: s.waited, Proof: s.proof,
-		Statement: slices.ContainsFunc(q.Statements, func(life string) bool { return s.older[life] }),
+		Statement: slices.ContainsFunc(q.Statements, func(statement string) bool { return s.older[statement] }),
 	}
 }
 
