@@ -39,6 +39,9 @@ func (d *disk) DeleteRange(low, high uint64) error {
 	return d.write(func() error { return d.LogStore.DeleteRange(low, high) })
 }
 
+// diskTicks is in how many parts the limit is counted: a process that was stopped for a while takes no more than one of them for the disk's.
+const diskTicks = 4
+
 // write holds its lock for as long as it waits: no write begins while another is under way, nor after one that failed.
 func (d *disk) write(do func() error) error {
 	d.mu.Lock()
@@ -48,17 +51,19 @@ func (d *disk) write(do func() error) error {
 	}
 	done := make(chan error, 1)
 	go func() { done <- do() }()
-	timer := time.NewTimer(d.limit)
-	defer timer.Stop()
-	select {
-	case err := <-done:
-		if err == nil {
-			return nil
+	err := fmt.Errorf("%w: nothing for %s", ErrDiskHangs, d.limit)
+	for range diskTicks {
+		select {
+		case err = <-done:
+			if err == nil {
+				return nil
+			}
+		case <-time.After(d.limit / diskTicks):
+			continue
 		}
-		d.failed = fmt.Errorf("the log cannot be written: %w", err)
-	case <-timer.C:
-		d.failed = fmt.Errorf("the log cannot be written: %w: nothing for %s", ErrDiskHangs, d.limit)
+		break
 	}
+	d.failed = fmt.Errorf("the log cannot be written: %w", err)
 	d.fail(d.failed)
 	return d.failed
 }

@@ -61,6 +61,10 @@ func beHost(path string) {
 			cancel()
 			fmt.Println("answer", index, err)
 		case "show":
+			if err := n.Err(); err != nil {
+				fmt.Println("answer", err)
+				continue
+			}
 			n.View(func() { fmt.Println("answer", strings.Join(n.replica.machine.(*journal).all(), " ")) })
 		}
 	}
@@ -188,14 +192,20 @@ func TestStoppedProcess(t *testing.T) {
 	if got := leading(t, others, "three"); got != next {
 		t.Logf("the lead went from %s to %s", next.name, got.name)
 	}
-	wait(t, "agreement", func() bool {
-		for _, p := range all {
-			// on a busy machine the outcome of one may be unknown, and it is proposed again
-			if got := slices.Compact(strings.Fields(p.ask("show"))); !slices.Equal(got, []string{"one", "two", "three"}) {
-				return false
-			}
+	showing := map[string]string{}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("they have %q", showing)
 		}
-		return true
+	})
+	wait(t, "agreement", func() bool {
+		agree := true
+		for _, p := range all {
+			showing[p.name] = p.ask("show")
+			// on a busy machine the outcome of one may be unknown, and it is proposed again
+			agree = agree && slices.Equal(slices.Compact(strings.Fields(showing[p.name])), []string{"one", "two", "three"})
+		}
+		return agree
 	})
 	if old.leads || old.edges < 2 {
 		t.Errorf("the old leader's stream: leads %v after %d edges", old.leads, old.edges)

@@ -116,7 +116,7 @@ func TestRunDeadline(t *testing.T) {
 		defer cancel()
 		started := time.Now()
 		result, err := h.Run(ctx, remote.Script("echo begun; echo why >&2; exec sleep 5"))
-		if took := time.Since(started); took > 400*time.Millisecond {
+		if took := time.Since(started); took > 2*time.Second {
 			t.Errorf("took %s", took)
 		}
 		var late *remote.Interrupted
@@ -170,7 +170,7 @@ func TestPipe(t *testing.T) {
 			if !errors.Is(err, os.ErrDeadlineExceeded) || !errors.As(err, &timeout) || !timeout.Timeout() {
 				t.Fatalf("read past the deadline: %v", err)
 			}
-			if took := time.Since(started); took < 90*time.Millisecond || took > 300*time.Millisecond {
+			if took := time.Since(started); took < 90*time.Millisecond || took > 2*time.Second {
 				t.Errorf("took %s", took)
 			}
 		}

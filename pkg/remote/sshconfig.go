@@ -161,7 +161,7 @@ func (c *sshConfig) askSSH(ctx context.Context, name string) (settings, error) {
 		args = append(args, "-p", strconv.Itoa(c.opts.Port))
 	}
 	cmd := exec.CommandContext(ctx, "ssh", append(args, "--", name)...)
-	cmd.WaitDelay = time.Millisecond
+	cmd.WaitDelay = 100 * time.Millisecond // for what it wrote to be read, also where an exec of a Match keeps the pipe open
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -172,7 +172,7 @@ func (c *sshConfig) askSSH(ctx context.Context, name string) (settings, error) {
 		return nil, errors.New("the SSH configuration uses Match, which only the ssh program can read, and there is none")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ssh -G %s: %s", name, shorten(stderr.String(), shortOutput))
+		return nil, fmt.Errorf("ssh -G %s: %w: %s", name, err, shorten(stderr.String(), shortOutput))
 	}
 	return c.readDump(string(out)), nil
 }

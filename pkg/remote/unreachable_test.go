@@ -225,7 +225,7 @@ func TestHangs(t *testing.T) {
 				err := call(ctx)
 				took := time.Since(started)
 				cancel()
-				if took > timeout+200*time.Millisecond {
+				if took > timeout+2*time.Second {
 					t.Errorf("%s took %s", name, took)
 				}
 				if name == "Run" && (err == nil || err.Error() != message) {
@@ -247,7 +247,7 @@ func TestNoAnswer(t *testing.T) {
 	site.Configure(t, fmt.Sprintf("Host x\n HostName 127.0.0.1\n Port %d", addr.Port))
 	started := time.Now()
 	unreachable(t, site.Pool(t).Host("x"), 300*time.Millisecond, fmt.Sprintf("x: no answer from %s within 300ms", addr), "firewall")
-	if took := time.Since(started); took > 500*time.Millisecond {
+	if took := time.Since(started); took > 2*time.Second {
 		t.Errorf("took %s", took)
 	}
 }
