@@ -134,6 +134,18 @@ func (n SyncNames) String() string {
 // Same tells whether two settings mean the same.
 func (n SyncNames) Same(other SyncNames) bool { return n.String() == other.String() }
 
+// SlotName is the name of the slot that a server uses on its master: its host name in what a slot's name may have, which is lower-case letters,
+// digits and underscores, at most 63 (manual, "Querying and Manipulating Replication Slots").
+func SlotName(host string) string {
+	name := strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
+			return c
+		}
+		return '_'
+	}, strings.ToLower(host))
+	return name[:min(len(name), 63)]
+}
+
 // MemberName is the name under which a server shows itself to its master after pgctl has made it a copy anew: its host name and an
 // incarnation, so that whatever else bears the old name counts for nothing. PostgreSQL cuts names at 63 bytes and ignores case.
 func MemberName(host, incarnation string) string {

@@ -84,17 +84,7 @@ func slotOf(uses bool, host string) string {
 	if !uses {
 		return ""
 	}
-	return slotName(host)
-}
-
-// slotName is a host's name in what a slot's name may have: lower-case letters, digits and underscores.
-func slotName(host string) string {
-	return strings.Map(func(c rune) rune {
-		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
-			return c
-		}
-		return '_'
-	}, strings.ToLower(host))
+	return cluster.SlotName(host)
 }
 
 // foreignSlots are the slots that a server may have kept for the others while it was master, where the site uses slots.
@@ -102,7 +92,7 @@ func foreignSlots(uses bool, snap cluster.Snapshot, of string) string {
 	var names []string
 	for _, s := range snap.Servers {
 		if s.Host != of && uses {
-			names = append(names, slotName(s.Host))
+			names = append(names, cluster.SlotName(s.Host))
 		}
 	}
 	return strings.Join(names, " ")

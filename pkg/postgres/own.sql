@@ -14,7 +14,8 @@ SELECT row_to_json(t) FROM (
        SELECT pid, application_name, host(client_addr) AS client_addr, state, sync_state, sync_priority, flush_lsn,
          (extract(epoch FROM backend_start) * 1000000)::bigint AS started
        FROM pg_stat_replication ORDER BY application_name, client_addr, pid) s) AS senders,
-    (SELECT json_agg(slot_name ORDER BY slot_name) FROM pg_replication_slots) AS slots,
+    (SELECT json_agg(json_build_object('Name', slot_name, 'Physical', slot_type = 'physical', 'Active', active, 'Keeps', restart_lsn IS NOT NULL)
+       ORDER BY slot_name) FROM pg_replication_slots) AS slots,
     current_setting('synchronous_standby_names') AS names,
     (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS clock,
     $STATEMENTS AS statements,

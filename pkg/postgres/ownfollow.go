@@ -38,6 +38,23 @@ func (o *Own) following(h place) ([]file, error) {
 	return []file{signal}, nil
 }
 
+// NameSlot has the files of a master name the slot that it uses on another one, for its next start as a standby.
+func (o *Own) NameSlot(name string) error {
+	h, err := o.place()
+	if err != nil {
+		return err
+	}
+	slot := Setting{"primary_slot_name", &name}
+	f := h.auto(slot)
+	if h.major < 12 {
+		if f = (file{path: signalFile(h.dataDir, h.major), head: watchComment, settings: []Setting{slot}}); !isFile(f.path) {
+			return nil
+		}
+	}
+	_, err = o.put(f)
+	return err
+}
+
 // Freeze makes the server a standby that can receive from nobody: the service file has no section for its primary_conninfo, without which libpq refuses to
 // connect (fe-connect.c, parseServiceInfo: "definition of service not found"; an empty section would lead to the local socket), and its
 // receiver gets a SIGTERM, for which PostgreSQL need not answer. A standby whose primary_conninfo names a host is made to go by the service file: by a reload from

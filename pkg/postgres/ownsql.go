@@ -36,7 +36,7 @@ type OwnSQL struct {
 	Clock       int64         // the server's wall clock, microseconds since 1970
 	Statements  []string      // up to 10: each statement of a client that runs, but for this session's, as "pid@start"
 	Senders     []OwnSender   // by name, address and process id
-	Slots       []string      // of every kind, by name
+	Slots       []OwnSlot     // by name
 	WaitingSync bool          // a canary of this watcher waits for a standby
 	SyncWaits   time.Duration // since when the oldest statement runs that waits for a standby, so that no commit has waited for longer; 0 none does
 	// Settings are some settings as SHOW gives them; those that the version does not have are not there (restore_command up to 11).
@@ -54,6 +54,14 @@ type OwnReceiver struct {
 	SenderHost string // whom it receives from
 	Name       string // its application_name
 	TLI        cluster.Timeline
+}
+
+// OwnSlot is one replication slot.
+type OwnSlot struct {
+	Name     string
+	Physical bool
+	Active   bool // somebody is connected to it
+	Keeps    bool // it keeps WAL: from when somebody used it, or from when it was made to
 }
 
 // OwnSender is one walsender.
@@ -109,7 +117,7 @@ type ownAnswer struct {
 		Flush        *lsn   `json:"flush_lsn"`
 		Started      int64  `json:"started"`
 	} `json:"senders"`
-	Slots       []string           `json:"slots"`
+	Slots       []OwnSlot          `json:"slots"`
 	Names       string             `json:"names"`
 	Clock       int64              `json:"clock"`
 	Statements  []string           `json:"statements"`

@@ -128,21 +128,32 @@ func (s *Server) Reload(ctx context.Context) error {
 	return err
 }
 
-// HasSlot tells whether there is a physical slot of that name.
+// HasSlot tells whether there is a physical slot of that name that keeps WAL.
 func (s *Server) HasSlot(ctx context.Context, name string) (bool, error) {
-	rows, err := s.query(ctx, "SELECT 1 FROM pg_replication_slots WHERE slot_name = $1 AND slot_type = 'physical'", name)
+	rows, err := s.query(ctx, "SELECT 1 FROM pg_replication_slots WHERE slot_name = $1 AND slot_type = 'physical' AND restart_lsn IS NOT NULL", name)
 	return len(rows) > 0, err
 }
 
-// MakeSlot makes a physical slot that keeps WAL from now on.
+// MakeSlot makes a physical slot that keeps WAL from now on, also in place of one that keeps none and that nobody is connected to.
 func (s *Server) MakeSlot(ctx context.Context, name string) error {
+	if _, err := s.query(ctx, dropSlot+" AND restart_lsn IS NULL", name); err != nil {
+		return err
+	}
 	_, err := s.query(ctx, "SELECT pg_create_physical_replication_slot($1, true)", name)
 	return err
 }
 
+// ReadySlot makes a physical slot that keeps WAL from its first use on, on a master or a standby.
+func (s *Server) ReadySlot(ctx context.Context, name string) error {
+	_, err := s.query(ctx, "SELECT pg_create_physical_replication_slot($1, false)", name)
+	return err
+}
+
+const dropSlot = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND slot_type = 'physical' AND NOT active"
+
 // DropSlot drops a physical slot that nobody uses; one that is not there is no error.
 func (s *Server) DropSlot(ctx context.Context, name string) error {
-	_, err := s.query(ctx, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND slot_type = 'physical' AND NOT active", name)
+	_, err := s.query(ctx, dropSlot, name)
 	return err
 }
 

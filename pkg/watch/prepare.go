@@ -57,8 +57,7 @@ func (w *watcher) prepare(ctx context.Context, s *cluster.State, p *cluster.Poli
 }
 
 // lacking is the first thing that is not as the decisions take for granted: nothing of an earlier watcher is at work, the login for replication is
-// known, the data has a name, PostgreSQL has the settings and has read pg_hba.conf, its receiver says whom it receives from, the master has the slots that
-// its standbys use.
+// known, the data has a name, PostgreSQL has the settings and has read pg_hba.conf, its receiver says whom it receives from, the slots are there.
 func (w *watcher) lacking(s *cluster.State, seen *postgres.OwnSight) (what string, do func(context.Context) error) {
 	answers, own := seen.SQL != nil, w.server.own
 	switch {
@@ -78,9 +77,9 @@ func (w *watcher) lacking(s *cluster.State, seen *postgres.OwnSight) (what strin
 		return "learn whom the receiver receives from", own.Reconnect // a new one that begins on the timeline of now says it
 	case answers && seen.HBAStale && w.due("pg_hba.conf"):
 		return "see that pg_hba.conf was read", own.LoadHBA
-	case answers && !seen.SQL.Recovery && s.Master == w.name:
-		if missing := wants(seen.SQL, w.slots()); len(missing) > 0 {
-			return "make the slot " + missing[0], func(ctx context.Context) error { return own.Server().MakeSlot(ctx, missing[0]) }
+	case answers && s.Master != "" && seen.SQL.Recovery == (s.Master != w.name):
+		if what, do = w.slots(seen).next(own); do != nil && w.due(what) {
+			return what, do
 		}
 	}
 	return "", nil
@@ -126,17 +125,6 @@ func (w *watcher) mint() string {
 
 // newIncarnation is a random word of lower case letters and digits.
 func newIncarnation() string { return strings.ToLower(rand.Text()[:6]) }
-
-// slots are those that this master's standbys use.
-func (w *watcher) slots() []string {
-	var all []string
-	for host, d := range w.letters {
-		if f := d.Report.Facts; host != w.name && f != nil && f.Recovery {
-			all = append(all, d.Slot)
-		}
-	}
-	return all
-}
 
 // learnLogin takes the login from pgctl.yaml, from what was kept, or from PostgreSQL's own files.
 func (w *watcher) learnLogin(ctx context.Context) error {

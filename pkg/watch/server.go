@@ -339,17 +339,6 @@ func (s *server) started(now time.Duration) {
 	s.memory.StartedAt = now
 }
 
-// wants are the slots that standbys of this master use and it lacks.
-func wants(q *postgres.OwnSQL, slots []string) []string {
-	var all []string
-	for _, slot := range slots {
-		if slot != "" && !slices.Contains(q.Slots, slot) {
-			all = append(all, slot)
-		}
-	}
-	return all
-}
-
 // seenNow is the last look, for an action.
 func (s *server) seenNow() postgres.OwnSight {
 	s.mu.Lock()
