@@ -250,19 +250,18 @@ func (o *Own) Reconnect(ctx context.Context) error {
 		return err
 	}
 	old := h.endReceivers()
-	for range 20 {
-		if err := sleep(ctx, 100*time.Millisecond); err != nil {
-			return err
-		}
+	for tries := range 100 {
 		now := h.titled(receiverTitle)
 		switch {
 		case slices.ContainsFunc(now, func(pid int) bool { return !slices.Contains(old, pid) }):
 			return nil
-		case len(now) > 0: // the old one has not ended yet
-			continue
+		case len(now) == 0 && tries%5 == 0: // the old one has ended
+			for _, pid := range h.titled(startupTitle) {
+				_ = unix.Kill(pid, unix.SIGHUP)
+			}
 		}
-		for _, pid := range h.titled(startupTitle) {
-			_ = unix.Kill(pid, unix.SIGHUP)
+		if err := sleep(ctx, 20*time.Millisecond); err != nil {
+			return err
 		}
 	}
 	return nil
