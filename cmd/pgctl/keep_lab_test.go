@@ -270,7 +270,8 @@ func moves(t *testing.T, r *lab.Region, before cluster.State) {
 	}
 }
 
-// whole waits until all is well: every watcher agrees on one master, every other server is in sync with it, every pool is on it.
+// whole waits until all is well: every watcher agrees on one master, every other server is in sync with it, over a slot, every pool is on it, and
+// nobody keeps WAL for nobody.
 func whole(t *testing.T, r *lab.Region, limit time.Duration) cluster.State {
 	t.Helper()
 	for end := time.Now().Add(limit); ; time.Sleep(700 * time.Millisecond) {
@@ -318,6 +319,14 @@ func wholeNow(t *testing.T, r *lab.Region) (s cluster.State, missing string) {
 	want := fmt.Sprint(len(r.Servers()) - 1)
 	if out, err := r.Host(s.Master).PSQL(t.Context(), "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum')"); err != nil || out != want {
 		return s, fmt.Sprintf("%s of %s standbys are in sync, %v", out, want, err)
+	}
+	if out, err := r.Host(s.Master).PSQL(t.Context(), "SELECT count(*) FROM pg_replication_slots WHERE active"); err != nil || out != want {
+		return s, fmt.Sprintf("%s of %s standbys use a slot, %v", out, want, err)
+	}
+	for _, h := range r.Servers() {
+		if out, err := h.PSQL(t.Context(), "SELECT string_agg(slot_name, ' ') FROM pg_replication_slots WHERE NOT active AND restart_lsn IS NOT NULL"); err != nil || out != "" {
+			return s, fmt.Sprintf("%s keeps WAL that nobody reads: %s, %v", h.Name(), out, err)
+		}
 	}
 	return s, ""
 }
