@@ -195,6 +195,12 @@ func strangeTroubles() []trouble {
 	return []trouble{
 		{name: "a stranger by the standby's name", inject: impostors, either: true, outage: failoverOutage},
 		{
+			name: "an error in postgresql.conf as commits come to wait again", inject: brokenForCheckpointer, outage: leaveOutage,
+			heal: func(t *testing.T, r *lab.Region, m *lab.Host) {
+				shell(t, m, "sed -i '/^an error/d' "+psql(t, m, "SHOW config_file"))
+			},
+		},
+		{
 			name: "standbys promoted by hand", lasts: time.Second, outage: leaveOutage, mended: 2 * time.Minute,
 			inject: func(t *testing.T, r *lab.Region, m *lab.Host) {
 				promoteAll(t, standbysOf(r, m))
@@ -212,6 +218,34 @@ func strangeTroubles() []trouble {
 				_ = m.Thaw("wal ?sender") // its standbys are gone, perhaps
 			},
 		},
+	}
+}
+
+// brokenForCheckpointer has the checkpointer of a master that nobody is waited for find an error in the file when it comes to read that somebody is. It alone has commits
+// wait (M3), so they wait for nobody, and the standbys that come back may not count.
+func brokenForCheckpointer(t *testing.T, r *lab.Region, m *lab.Host) {
+	standbys := standbysOf(r, m)
+	atOnce(t, standbys, func(h *lab.Host) error { return h.Stop(t.Context(), "postgresql") })
+	waitUntil(t, "commits that wait for nobody", func() bool {
+		s := latest(t.Context(), r)
+		n, ok := s.Newest()
+		return ok && n.K == 0 && len(s.Configs) == 1
+	})
+	must(t, m.Freeze("postgres: .*checkpointer"))
+	atOnce(t, standbys, func(h *lab.Host) error { return h.Start(t.Context(), "postgresql") })
+	waitUntil(t, "names that a new session shows", func() bool {
+		s := latest(t.Context(), r)
+		n, ok := s.Newest()
+		return ok && n.K > 0 && psql(t, m, "SHOW synchronous_standby_names") == n.Names(s.Epoch)
+	})
+	shell(t, m, "echo 'an error' >> "+psql(t, m, "SHOW config_file"))
+	must(t, m.Thaw("postgres: .*checkpointer"))
+	psql(t, m, "CHECKPOINT; CHECKPOINT; CHECKPOINT; CHECKPOINT; SELECT pg_stat_clear_snapshot()")
+	for range 20 {
+		if s := latest(t.Context(), r); len(s.Configs) == 1 {
+			t.Fatalf("commits wait for nobody, and yet %+v is settled", s.Configs)
+		}
+		time.Sleep(300 * time.Millisecond)
 	}
 }
 

@@ -116,7 +116,11 @@ func (w *world) freeze(i int, base int64) {
 
 func (w *world) endSender(p *pg, pid int) {
 	for k, s := range p.senders {
-		if s.pid == pid {
+		switch {
+		case s.pid != pid:
+		case w.now < s.stuck: // a signal waits for it
+			s.ended = true
+		default:
 			p.senders = append(p.senders[:k:k], p.senders[k+1:]...)
 			return
 		}

@@ -97,6 +97,9 @@ func (w *world) asked(i int, f *cluster.Facts) {
 func (w *world) senders(p *pg) []cluster.Sender {
 	all := make([]cluster.Sender, 0, len(p.senders))
 	for _, s := range p.senders {
+		if s.hidden {
+			continue
+		}
 		all = append(all, cluster.Sender{
 			PID: s.pid, Name: s.name, Host: w.nameOf(s.host), Stream: s.streaming, Priority: s.prio, Sync: w.syncState(p, s),
 			Flush: cluster.LSN(s.flush), Older: s.older,
@@ -144,7 +147,7 @@ func (w *world) names(i int, f *cluster.Facts) {
 		}
 		p.oldOlder = true
 	}
-	x.waited = x.waited || x.waiting(p)
+	x.waited = x.waited || x.waiting(p) || w.m == CheckpointIsWait && p.ckptDue == never
 	f.Names = cluster.NamesFacts{Shown: x.shown, ShownFor: h.clock - x.shownAt, Statement: p.old != nil && p.oldOlder, Waited: x.waited, Proof: x.proof}
 }
 

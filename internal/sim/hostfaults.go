@@ -11,7 +11,7 @@ import (
 func (w *world) impostor(h *host, name string) {
 	if name != "" && h.up && h.pg.works(w.now) && !h.pg.recovery {
 		w.lastPID++
-		x := &sender{pid: w.lastPID, name: name, host: -1, conf: h.pg.run, due: never}
+		x := &sender{pid: w.lastPID, name: name, host: -1, conf: h.pg.run, due: never, in: true}
 		x.prio = x.conf.priority(x.name)
 		h.pg.senders = append(h.pg.senders, x)
 	}

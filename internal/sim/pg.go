@@ -36,7 +36,7 @@ type pg struct {
 	gate    bool   // standby.signal
 	hba     bool   // pg_hba.conf lets clients in
 	conf    *names // in the file
-	broken  bool   // a syntax error in the file: no reload changes anything
+	broken  bool   // a syntax error in the file: who reads it now keeps what it had
 	service int    // host in the service file; -1
 	stopped bool   // cleanly
 	recover int    // where its last recovery or promotion ended
@@ -85,7 +85,11 @@ type sender struct {
 	host      int // whose; -1 an impostor's
 	conf      *names
 	due       time.Duration // when it reads the reload
-	prio      int           // in shared memory
+	ready     time.Duration // until then it is being let in: it reads nothing, and has no priority yet
+	in        bool
+	hidden    bool // ... and is in no view
+	ended     bool // it was told to end
+	prio      int  // in shared memory
 	streaming bool
 	flush     int
 	older     bool          // it was there when its server's watcher first saw the names
@@ -198,10 +202,9 @@ func (w *world) reload(p *pg) {
 		return
 	}
 	p.openHBA = p.hba
-	if p.broken {
-		return
+	if !p.broken {
+		p.run = p.conf
 	}
-	p.run = p.conf
 	p.ckptDue = w.now + w.slow()
 	for _, s := range p.senders {
 		s.due = w.now + w.slow()
@@ -227,21 +230,15 @@ func (w *world) tickPG(h *host) {
 		return
 	}
 	if w.now >= p.ckptDue && w.now >= p.stuckCkpt {
-		p.ckptDue, p.ckptRun = never, p.run
-		p.waits = p.run.k > 0
+		p.ckptDue = never
+		if !p.broken {
+			p.ckptRun, p.waits = p.conf, p.conf.k > 0
+		}
 		if !p.waits {
 			w.releaseAll(h)
 		}
 	}
-	for _, s := range p.senders {
-		if w.now >= s.due && w.now >= s.stuck {
-			s.due, s.conf = never, p.run
-			s.prio = p.run.priority(s.name)
-			if p.run.k > 0 { // SyncRepInitConfig, then the walsender may release by the new names
-				w.release(h, s)
-			}
-		}
-	}
+	w.tickSenders(h)
 	if p.recovery && w.now >= p.replayStop && !p.replayOff {
 		end := p.whole()
 		for n := 8 + w.rng.n(60); p.replay < end && (n > 0 || p.wholeUpTo(p.replay) < p.replay); n-- {
@@ -257,6 +254,35 @@ func (w *world) tickPG(h *host) {
 	if p.old != nil && w.now >= p.oldEnds {
 		w.commit(h, oldClient, p.old)
 		p.old = nil
+	}
+}
+
+// tickSenders has each walsender end that was told to, come in, and read the file, when it comes to it.
+func (w *world) tickSenders(h *host) {
+	p := h.pg
+	p.senders = slices.DeleteFunc(p.senders, func(s *sender) bool { return s.ended && w.now >= s.stuck })
+	for _, s := range p.senders {
+		if w.now < s.stuck || w.now < s.ready {
+			continue
+		}
+		if !s.in {
+			if s.due != never { // a signal has waited for it; that it finds an error in the file is not covered (docs/safety.md)
+				s.conf, s.due = p.run, never
+			}
+			s.in, s.hidden, s.prio = true, false, s.conf.priority(s.name)
+		}
+		if w.now < s.due {
+			continue
+		}
+		s.due = never
+		if p.broken {
+			continue
+		}
+		s.conf = p.conf
+		s.prio = s.conf.priority(s.name)
+		if s.conf.k > 0 { // SyncRepInitConfig, then the walsender may release by the new names
+			w.release(h, s)
+		}
 	}
 }
 

@@ -25,7 +25,7 @@ func (w *world) stream(i int) {
 		p.endReceiver(w.now)
 		return
 	}
-	if w.now < p.stallRecv {
+	if w.now < p.stallRecv || !s.in {
 		return
 	}
 	linked := w.reaches(p.receiver, i) && !up.frozenTime() && up.pg.works(w.now) && w.now >= s.stuck
@@ -113,8 +113,7 @@ func (w *world) connect(i int) {
 	}
 	w.lastPID++
 	p.receiver, p.streaming, p.recvName, p.pid = p.service, false, h.incarnation, w.lastPID
-	s := &sender{pid: p.pid, name: p.recvName, host: i, conf: up.pg.run, due: never}
-	s.prio = s.conf.priority(s.name)
+	s := &sender{pid: p.pid, name: p.recvName, host: i, conf: up.pg.run, due: never, ready: w.now + w.slow(), hidden: w.rng.one(2)}
 	up.pg.senders = append(up.pg.senders, s)
 }
 

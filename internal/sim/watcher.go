@@ -51,6 +51,7 @@ type watcher struct {
 	shown   string
 	shownAt time.Duration
 	waited  bool
+	reread  time.Duration // when the files were read once more
 	proof   *cluster.Proof
 	setLSN  int
 
@@ -236,6 +237,7 @@ func (w *world) round(i int) {
 	}
 	if h.server {
 		w.canary(i)
+		w.reread(i, r.Facts)
 	}
 	if h.raft.leader == i {
 		w.execute(i, p)
@@ -298,6 +300,20 @@ func (w *world) canary(i int) {
 	w.commit(h, canaryClient, h.pg.run)
 	if x.waiting(h.pg) && x.shown == h.pg.run.text {
 		x.waited = true // another session looks while it waits
+	}
+}
+
+// reread has PostgreSQL read its files once more, where some of its processes may have found an error in them, every ten seconds.
+func (w *world) reread(i int, f *cluster.Facts) {
+	h := &w.hosts[i]
+	x := &h.w
+	var waits time.Duration
+	if len(h.pg.waiters) > 0 {
+		waits = w.now - h.pg.waiters[0].since
+	}
+	if h.clock-x.reread >= 10*time.Second && h.pg.works(w.now) && cluster.Unread(x.state, f, waits) {
+		x.reread = h.clock
+		w.reload(h.pg)
 	}
 }
 

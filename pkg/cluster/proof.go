@@ -1,6 +1,9 @@
 package cluster
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // inForce is the proof of M3, but for the position that is read after it. What SHOW, sync_state and a reload's success say is not part
 // of it: each of them was seen to be right while a process still went by the old names.
@@ -39,6 +42,20 @@ func inForce(f *Facts, epoch int64, c SyncConfig, inForce []SyncConfig) string {
 		return "a statement is older than the names"
 	}
 	return ""
+}
+
+// rereadAfter is how long the master's processes may take to go by names that a new session shows.
+const rereadAfter = 10 * time.Second
+
+// Unread tells whether the master is to read its files once more: some process has not gone by the names for long, although a new session shows them; or nobody is to be
+// waited for, and a commit has waited for so long. A process that found an error in the files when it came to them keeps what it had until the next reload.
+func Unread(s *State, f *Facts, waits time.Duration) bool {
+	n, ok := s.Newest()
+	if !ok || s.Master != f.Host || !f.Running || f.Recovery || f.Silent > 0 || f.Names.Shown != n.Names(s.Epoch) || f.Names.ShownFor < rereadAfter {
+		return false
+	}
+	proof := f.Names.Proof
+	return proof == nil || proof.Epoch != s.Epoch || proof.Gen != n.Gen || n.K == 0 && waits >= rereadAfter
 }
 
 // outdated tells whether a walsender may go by other names than those of c: it shows another priority, or it was there before and its priority cannot tell. One that began since,

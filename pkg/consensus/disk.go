@@ -51,21 +51,29 @@ func (d *disk) write(do func() error) error {
 	}
 	done := make(chan error, 1)
 	go func() { done <- do() }()
-	err := fmt.Errorf("%w: nothing for %s", ErrDiskHangs, d.limit)
-	for range diskTicks {
-		select {
-		case err = <-done:
-			if err == nil {
-				return nil
-			}
-		case <-time.After(d.limit / diskTicks):
-			continue
-		}
-		break
+	err := d.wait(done)
+	if err == nil {
+		return nil
 	}
 	d.failed = fmt.Errorf("the log cannot be written: %w", err)
 	d.fail(d.failed)
 	return d.failed
+}
+
+func (d *disk) wait(done <-chan error) error {
+	for range diskTicks {
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(d.limit / diskTicks):
+		}
+	}
+	select {
+	case err := <-done: // the last part may have been the one that was missed
+		return err
+	default:
+		return fmt.Errorf("%w: nothing for %s", ErrDiskHangs, d.limit)
+	}
 }
 
 // ballot is the store of raft's term and vote. It has no deadline: raft panics when it cannot save its term, and would go on

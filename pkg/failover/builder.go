@@ -72,10 +72,10 @@ func (b builder) masterFiles(snap cluster.Snapshot, master string) {
 	}
 }
 
-// usesSlots tells whether any server that answers keeps a slot for a standby.
+// usesSlots tells whether any server that answers keeps WAL by a slot. One that waits for its first use may be left of long ago.
 func usesSlots(snap cluster.Snapshot) bool {
 	return slices.ContainsFunc(snap.Servers, func(s cluster.Server) bool {
-		return s.SQL != nil && slices.ContainsFunc(s.SQL.Slots, func(slot cluster.Slot) bool { return slot.Physical })
+		return s.SQL != nil && slices.ContainsFunc(s.SQL.Slots, func(slot cluster.Slot) bool { return slot.Physical && (slot.Active || slot.Retained > 0) })
 	})
 }
 

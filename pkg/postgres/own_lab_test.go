@@ -153,7 +153,7 @@ func TestLabOwnAtEnd(t *testing.T) {
 		eventually(t, standby.Own, "a stream", func(s OwnSight) bool {
 			return s.SQL != nil && s.SQL.Receiver != nil && s.SQL.Receiver.Status == "streaming"
 		})
-		startup := pm.titled(startupTitle)
+		startup := titled(pm.children(), startupTitle)
 		if len(startup) != 1 {
 			t.Fatalf("startup processes: %v of %+v", startup, pm.children())
 		}

@@ -38,7 +38,7 @@ func (o *Own) following(h place) ([]file, error) {
 	return []file{signal}, nil
 }
 
-// NameSlot has the files of a master name the slot that it uses on another one, for its next start as a standby.
+// NameSlot has the files of a server name the slot that it uses on its master, for its next start as a standby. Up to 11 it has to have a recovery.conf.
 func (o *Own) NameSlot(name string) error {
 	h, err := o.place()
 	if err != nil {
@@ -47,7 +47,8 @@ func (o *Own) NameSlot(name string) error {
 	slot := Setting{"primary_slot_name", &name}
 	f := h.auto(slot)
 	if h.major < 12 {
-		if f = (file{path: signalFile(h.dataDir, h.major), head: watchComment, settings: []Setting{slot}}); !isFile(f.path) {
+		f = file{path: signalFile(h.dataDir, h.major), head: watchComment, settings: []Setting{{"standby_mode", new("on")}, slot}}
+		if !isFile(f.path) {
 			return nil
 		}
 	}
@@ -220,9 +221,9 @@ var receiverTitle = regexp.MustCompile(`^postgres: (?:\S+: )?(?:walreceiver|wal 
 // startupTitle is that of the startup process.
 var startupTitle = regexp.MustCompile(`^postgres: (?:\S+: )?startup(?: process)?(?:\s+(?:recovering|waiting for|done).*)?\s*$`)
 
-func (pm postmaster) titled(title *regexp.Regexp) []int {
+func titled(all []child, title *regexp.Regexp) []int {
 	var pids []int
-	for _, c := range pm.children() {
+	for _, c := range all {
 		if title.MatchString(c.title) {
 			pids = append(pids, c.pid)
 		}
@@ -235,7 +236,7 @@ func (h place) endReceivers() []int {
 	if !h.runs {
 		return nil
 	}
-	pids := h.titled(receiverTitle)
+	pids := titled(h.children(), receiverTitle)
 	for _, pid := range pids {
 		_ = unix.Kill(pid, unix.SIGTERM)
 	}
@@ -250,17 +251,21 @@ func (o *Own) Reconnect(ctx context.Context) error {
 		return err
 	}
 	old := h.endReceivers()
-	for tries := range 100 {
-		now := h.titled(receiverTitle)
-		switch {
-		case slices.ContainsFunc(now, func(pid int) bool { return !slices.Contains(old, pid) }):
+	var asked time.Time
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
+		began := time.Now()
+		all := h.children()
+		now := titled(all, receiverTitle)
+		if slices.ContainsFunc(now, func(pid int) bool { return !slices.Contains(old, pid) }) {
 			return nil
-		case len(now) == 0 && tries%5 == 0: // the old one has ended
-			for _, pid := range h.titled(startupTitle) {
+		}
+		if len(now) == 0 && time.Since(asked) >= 100*time.Millisecond { // the old one has ended
+			asked = began
+			for _, pid := range titled(all, startupTitle) {
 				_ = unix.Kill(pid, unix.SIGHUP)
 			}
 		}
-		if err := sleep(ctx, 20*time.Millisecond); err != nil {
+		if err := sleep(ctx, max(20*time.Millisecond, time.Since(began))); err != nil { // with many sessions a look takes long
 			return err
 		}
 	}
@@ -274,7 +279,7 @@ func (o *Own) Wake() error {
 	if err != nil || !h.runs {
 		return err
 	}
-	for _, pid := range h.titled(startupTitle) {
+	for _, pid := range titled(h.children(), startupTitle) {
 		if err := unix.Kill(pid, unix.SIGHUP); err != nil {
 			return err
 		}

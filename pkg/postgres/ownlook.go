@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ type OwnSight struct {
 	Service   Upstream // what the service file says
 	ByService bool     // primary_conninfo in the files is service=pgctl_upstream
 	Direct    string   // the host in primary_conninfo where it is not
-	Slot      string   // primary_slot_name in the files
+	Slot      string   // primary_slot_name in the files, or else as the server shows it
 	Archive   bool     // restore_command is set: by the files up to 11, from 12 on by SHOW where it answers
 	Unread    bool     // whom it is to follow could not be read
 	FilesErr  error    // what of the files could not be read; what it concerns is left zero
@@ -96,6 +97,7 @@ func (o *Own) Look(ctx context.Context) OwnSight {
 	if s.SQL.Recovery {
 		lookWAL(s.DataDir, s.SQL)
 	}
+	s.Slot = cmp.Or(s.Slot, s.SQL.Settings["primary_slot_name"])
 	if command, ok := s.SQL.Settings["restore_command"]; ok {
 		s.Archive = command != ""
 	}

@@ -44,7 +44,6 @@ type OwnSQL struct {
 
 	CheckpointTimeline cluster.Timeline
 	CheckpointRedo     cluster.LSN
-	Checkpoints        int64 // begun since the statistics were reset, those of time and those asked for
 }
 
 // OwnReceiver is the running WAL receiver.
@@ -62,6 +61,7 @@ type OwnSlot struct {
 	Physical bool
 	Active   bool // somebody is connected to it
 	Keeps    bool // it keeps WAL: from when somebody used it, or from when it was made to
+	Lost     bool // it has lost WAL that its reader lacks; from 13 on
 }
 
 // OwnSender is one walsender.
@@ -123,7 +123,6 @@ type ownAnswer struct {
 	Statements  []string           `json:"statements"`
 	SyncWaits   *float64           `json:"sync_waits"`
 	CanaryWaits bool               `json:"canary_waits"`
-	Checkpoints int64              `json:"checkpoints"`
 	HasRows     bool               `json:"has_rows"`
 	Settings    map[string]*string `json:"settings"`
 }
@@ -135,15 +134,11 @@ func (o *Own) askSQL(ctx context.Context, s *session) (*OwnSQL, error) {
 	if major < 10 {
 		return nil, fmt.Errorf("it runs PostgreSQL %s, pgctl asks 10 and later", version)
 	}
-	checkpoints := "(SELECT checkpoints_timed + checkpoints_req FROM pg_stat_bgwriter)"
-	if major >= 17 {
-		checkpoints = "(SELECT num_timed + num_requested FROM pg_stat_checkpointer)"
-	}
 	statements := "NULL"
 	if major <= 10 {
 		statements = runningStatements
 	}
-	first, err := one(ctx, s, strings.NewReplacer("$CHECKPOINTS", checkpoints, "$STATEMENTS", statements, "$OWN", o.everyPID()).Replace(ownSQL))
+	first, err := one(ctx, s, strings.NewReplacer("$STATEMENTS", statements, "$OWN", o.everyPID()).Replace(ownSQL))
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +205,7 @@ func (a *ownAnswer) read(version string) (*OwnSQL, error) {
 	}
 	q := &OwnSQL{
 		Version: version, SystemID: id, Recovery: a.InRecovery, Received: a.Received.value(), Replayed: a.Replayed.value(), Paused: a.Paused,
-		Names: a.Names, Clock: a.Clock, Statements: a.Statements, Slots: a.Slots, WaitingSync: a.CanaryWaits, Checkpoints: a.Checkpoints, Settings: map[string]string{},
+		Names: a.Names, Clock: a.Clock, Statements: a.Statements, Slots: a.Slots, WaitingSync: a.CanaryWaits, Settings: map[string]string{},
 		CheckpointTimeline: cluster.Timeline(a.Checkpoint.Timeline), CheckpointRedo: a.Checkpoint.Redo.value(),
 	}
 	if d := seconds(a.SyncWaits); d != nil {

@@ -130,16 +130,15 @@ func (s *Server) Reload(ctx context.Context) error {
 
 // HasSlot tells whether there is a physical slot of that name that keeps WAL.
 func (s *Server) HasSlot(ctx context.Context, name string) (bool, error) {
-	rows, err := s.query(ctx, "SELECT 1 FROM pg_replication_slots WHERE slot_name = $1 AND slot_type = 'physical' AND restart_lsn IS NOT NULL", name)
+	rows, err := s.query(ctx, "SELECT 1 FROM pg_replication_slots WHERE slot_name = $1 AND slot_type = 'physical' AND (active OR restart_lsn IS NOT NULL)", name)
 	return len(rows) > 0, err
 }
 
 // MakeSlot makes a physical slot that keeps WAL from now on, also in place of one that keeps none and that nobody is connected to.
 func (s *Server) MakeSlot(ctx context.Context, name string) error {
-	if _, err := s.query(ctx, dropSlot+" AND restart_lsn IS NULL", name); err != nil {
-		return err
-	}
-	_, err := s.query(ctx, "SELECT pg_create_physical_replication_slot($1, true)", name)
+	_, err := s.query(ctx, `SELECT pg_create_physical_replication_slot($1, true) FROM (
+  SELECT count(pg_drop_replication_slot(slot_name)) AS dropped FROM pg_replication_slots
+  WHERE slot_name = $1 AND slot_type = 'physical' AND NOT active AND restart_lsn IS NULL) d WHERE dropped >= 0`, name)
 	return err
 }
 
@@ -149,11 +148,9 @@ func (s *Server) ReadySlot(ctx context.Context, name string) error {
 	return err
 }
 
-const dropSlot = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND slot_type = 'physical' AND NOT active"
-
 // DropSlot drops a physical slot that nobody uses; one that is not there is no error.
 func (s *Server) DropSlot(ctx context.Context, name string) error {
-	_, err := s.query(ctx, dropSlot, name)
+	_, err := s.query(ctx, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND slot_type = 'physical' AND NOT active", name)
 	return err
 }
 

@@ -161,7 +161,7 @@ func (c *sshConfig) askSSH(ctx context.Context, name string) (settings, error) {
 		args = append(args, "-p", strconv.Itoa(c.opts.Port))
 	}
 	cmd := exec.CommandContext(ctx, "ssh", append(args, "--", name)...)
-	cmd.WaitDelay = 100 * time.Millisecond // for what it wrote to be read, also where an exec of a Match keeps the pipe open
+	cmd.WaitDelay = 100 * time.Millisecond // after its end, where what an exec of a Match has left keeps the pipe open
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -171,7 +171,7 @@ func (c *sshConfig) askSSH(ctx context.Context, name string) (settings, error) {
 	if errors.Is(err, exec.ErrNotFound) {
 		return nil, errors.New("the SSH configuration uses Match, which only the ssh program can read, and there is none")
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return nil, fmt.Errorf("ssh -G %s: %w: %s", name, err, shorten(stderr.String(), shortOutput))
 	}
 	return c.readDump(string(out)), nil

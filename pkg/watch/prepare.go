@@ -77,9 +77,13 @@ func (w *watcher) lacking(s *cluster.State, seen *postgres.OwnSight) (what strin
 		return "learn whom the receiver receives from", own.Reconnect // a new one that begins on the timeline of now says it
 	case answers && seen.HBAStale && w.due("pg_hba.conf"):
 		return "see that pg_hba.conf was read", own.LoadHBA
+	case answers && cluster.Unread(s, w.facts, seen.SQL.SyncWaits) && w.due("names"):
+		return "have everybody read the names again", own.Server().Reload
 	case answers && s.Master != "" && seen.SQL.Recovery == (s.Master != w.name):
-		if what, do = w.slots(seen).next(own); do != nil && w.due(what) {
-			return what, do
+		for _, task := range w.slots(seen).tasks(own) {
+			if w.due(task.what) {
+				return task.what, task.do
+			}
 		}
 	}
 	return "", nil

@@ -58,6 +58,11 @@ func (w *watcher) renew(ctx context.Context, a cluster.Action) error {
 	if err := own.SetMember(ctx, cluster.MemberName(w.name, newIncarnation())); err != nil {
 		return err
 	}
+	if seen.Slot != "" { // the copy names none
+		if err := own.NameSlot(seen.Slot); err != nil {
+			return err
+		}
+	}
 	return own.StartReadOnly(ctx)
 }
 

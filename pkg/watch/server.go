@@ -33,7 +33,6 @@ type server struct {
 	named        bool // shown is what a session showed
 	shown        string
 	shownAt      time.Duration
-	shownBy      int64           // checkpoints by then
 	shownClock   int64           // the server's clock then
 	older        map[string]bool // walsenders and statements that were there then
 	waited       bool
@@ -248,7 +247,7 @@ func (s *server) receives(r *postgres.OwnReceiver) *postgres.OwnReceiver {
 // The look began at v.asked, so an age that counts from its end is rather too small.
 func (s *server) names(f *cluster.Facts, q *postgres.OwnSQL, v view) {
 	if q.Names != s.shown || !s.named {
-		s.named, s.shown, s.shownAt, s.shownBy, s.waited, s.proof = true, q.Names, v.now, q.Checkpoints, false, nil
+		s.named, s.shown, s.shownAt, s.waited, s.proof = true, q.Names, v.now, false, nil
 		s.shownClock, s.older = q.Clock, map[string]bool{}
 		for _, w := range q.Senders {
 			s.older[life(w)] = true
@@ -262,7 +261,7 @@ func (s *server) names(f *cluster.Facts, q *postgres.OwnSQL, v view) {
 			s.older[life(w)] = true
 		}
 	}
-	s.waited = s.waited || q.WaitingSync || q.Checkpoints >= s.shownBy+lateCheckpoints
+	s.waited = s.waited || q.WaitingSync
 	f.Names = cluster.NamesFacts{
 		Shown: s.shown, ShownFor: max(0, v.asked-s.shownAt), Waited: s.waited, Proof: s.proof,
 		Statement: slices.ContainsFunc(q.Statements, func(statement string) bool { return s.older[statement] }),
@@ -274,10 +273,6 @@ const lettingIn = 10 * time.Minute
 
 // life tells one walsender from every other one.
 func life(w postgres.OwnSender) string { return fmt.Sprintf("%d@%d", w.PID, w.Started) }
-
-// lateCheckpoints is how many have to be counted before one of them is known to have begun after the checkpointer had read the names: the first may have begun before, and up to
-// 14 the statistics are up to half a second late (PGSTAT_STAT_INTERVAL in src/backend/postmaster/pgstat.c), in which another one may have been made.
-const lateCheckpoints = 3
 
 // stalls is for how long each member has flushed nothing, while there was something to flush. When it stopped is not seen: it was after the look before, and
 // where commits wait, not before the oldest of them began.
