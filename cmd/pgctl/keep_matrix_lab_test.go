@@ -68,6 +68,23 @@ func processTroubles() []trouble {
 			inject: func(t *testing.T, _ *lab.Region, m *lab.Host) { must(t, m.FillDisk()) },
 			heal:   func(t *testing.T, _ *lab.Region, m *lab.Host) { must(t, m.FreeDisk()) },
 		},
+		{
+			name: "HA switched off for 20 s", outage: noOutage,
+			inject: func(t *testing.T, r *lab.Region, m *lab.Host) {
+				began := psql(t, m, "SELECT pg_postmaster_start_time()")
+				if out := pgctl(t, r, "disable-ha", "--yes", patient); out.Exit != exitDone {
+					t.Fatalf("%+v", out)
+				}
+				time.Sleep(20 * time.Second)
+				if out := pgctl(t, r, "enable-ha", "--yes", patient); out.Exit != exitDone {
+					t.Fatalf("%+v", out)
+				}
+				time.Sleep(3 * time.Second)
+				if now := psql(t, m, "SELECT pg_postmaster_start_time()"); now != began {
+					t.Errorf("the master's PostgreSQL was started anew at %s", now)
+				}
+			},
+		},
 		{name: "all watchers killed", inject: func(t *testing.T, r *lab.Region, _ *lab.Host) { killWatchers(t, r) }, lasts: 5 * time.Second, outage: noOutage},
 		{
 			name: "the master's watcher stopped for 60 s", either: true, lasts: 60 * time.Second, outage: failoverOutage,

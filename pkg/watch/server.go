@@ -59,6 +59,7 @@ func newServer(own *postgres.Own, host string, m *memory, now time.Duration) *se
 // view is what the loop knows at a moment beside the server itself.
 type view struct {
 	now, asked time.Duration // now, and when the look began
+	idle       bool          // no commits are made: what is known of the last ones says nothing
 	between    bool          // an action on the server was under way: the look may have seen it half done
 	state      *cluster.State
 	sight      *cluster.Sight // heard before the look began
@@ -128,6 +129,9 @@ func (s *server) ages(f *cluster.Facts, seen postgres.OwnSight, v view) {
 	m := s.memory
 	if seen.Running && f.Recovery {
 		m.Write, m.Canary = v.now, longAgo
+	}
+	if v.idle {
+		m.Write = v.now
 	}
 	f.WriteAge = v.now - m.Write
 	if seen.Running {

@@ -137,6 +137,21 @@ func TestCanaryAndLease(t *testing.T) {
 	}
 }
 
+// TestIdle: a watcher that makes no commits, as HA is off, does not take that for a server whose commits do not come back.
+func TestIdle(t *testing.T) {
+	s := newServer(nil, "b", &memory{}, time.Hour)
+	age := func(at time.Duration, idle bool) time.Duration {
+		seen := postgres.OwnSight{Running: true, SQL: &postgres.OwnSQL{}}
+		return s.facts(seen, view{now: at, asked: at, idle: idle, state: &cluster.State{}, sight: &cluster.Sight{}, hostOf: func(string) string { return "" }}).WriteAge
+	}
+	if got := age(2*time.Hour, true); got != 0 {
+		t.Errorf("HA is off, and its last write is %s old", got)
+	}
+	if got := age(2*time.Hour+3*time.Second, false); got != 3*time.Second {
+		t.Errorf("HA is on for 3 s, and its last write is %s old", got)
+	}
+}
+
 // TestGone: no receiver can come back only when one look has seen it all, with no action of the watcher's beside it.
 func TestGone(t *testing.T) {
 	s := newServer(nil, "b", &memory{}, time.Hour)
