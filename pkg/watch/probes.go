@@ -3,6 +3,7 @@ package watch
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"maps"
@@ -110,7 +111,8 @@ func (w *watcher) probe(host string, login postgres.ConnInfo) {
 	p.asked[host] = true
 	addresses := w.directory.addressesOf(host)
 	before, now := p.trials[host], sinceBoot()
-	brief := before.brief(now, w.settled()) && mayKnock(login)
+	settled := w.settled()
+	brief := before.brief(now, settled) && mayKnock(login)
 	go func() {
 		address := host
 		if len(addresses) > 0 {
@@ -122,7 +124,7 @@ func (w *watcher) probe(host string, login postgres.ConnInfo) {
 			return knock(ctx, address, port, map[string]string{"user": login["user"], "replication": "true"})
 		}, func() cluster.Answer {
 			if login == nil {
-				return p.stranger(host, address, port, now)
+				return p.stranger(host, address, port, now, settled)
 			}
 			return tryServer(address, port, maps.Clone(login))
 		})
@@ -166,18 +168,25 @@ func (w *watcher) knownReadOnly(host string) bool {
 	return false
 }
 
-// strangerEvery is how often a server that keeps this host out is told who asks: each time leaves a line in its log.
-const strangerEvery = 10 * time.Second
+// strangerEvery is how often a server that keeps this host out is told who asks, in a region where all is well and else: each time leaves a line in its log.
+const (
+	strangerEvery     = time.Minute
+	strangerUnsettled = 10 * time.Second
+)
 
 // stranger asks a server at which this host has no login, as an arbiter has none. One that has kept it out a moment ago is asked for encryption only, which
 // its postmaster answers through a process of its own, as it does a startup packet, and without a word in the log.
-func (p *probes) stranger(host, address string, port int, now time.Duration) cluster.Answer {
+func (p *probes) stranger(host, address string, port int, now time.Duration, settled bool) cluster.Answer {
 	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
 	defer cancel()
 	p.mu.Lock()
 	last, was := p.kept[host]
 	p.mu.Unlock()
-	if was && now-last < strangerEvery {
+	every := strangerUnsettled
+	if settled {
+		every = strangerEvery
+	}
+	if was && now-last < every {
 		return greet(ctx, address, port)
 	}
 	answer, sasl := knock(ctx, address, port, map[string]string{"user": postgres.WatcherRole, "database": "postgres"})
@@ -189,7 +198,7 @@ func (p *probes) stranger(host, address string, port int, now time.Duration) clu
 	return answer
 }
 
-// greet asks for encryption (manual, "SSL Session Encryption") and goes.
+// greet asks for encryption (manual, "SSL Session Encryption"), has it begin where it is there, and goes.
 func greet(ctx context.Context, host string, port int) cluster.Answer {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 	if err != nil {
@@ -208,6 +217,12 @@ func greet(ctx context.Context, host string, port int) cluster.Answer {
 	}
 	if _, err := io.ReadFull(conn, answer[:]); err != nil || answer[0] != 'S' && answer[0] != 'N' {
 		return cluster.AnswerNone
+	}
+	if answer[0] == 'S' { // a server that was left here would log that (source: be_tls_open_server); one that is left after it says nothing (ProcessStartupPacket)
+		encrypted := tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) // who it is does not matter: nothing is said
+		if encrypted.HandshakeContext(ctx) == nil {
+			_ = encrypted.Close()
+		}
 	}
 	return cluster.AnswerAuth
 }

@@ -180,15 +180,18 @@ func TestStranger(t *testing.T) {
 	port := listener.Addr().(*net.TCPAddr).Port
 	p := newProbes()
 	for i := range 21 {
-		if answer := p.stranger("db1", "127.0.0.1", port, time.Duration(i)*time.Second); answer != cluster.AnswerAuth {
+		if answer := p.stranger("db1", "127.0.0.1", port, time.Duration(i)*time.Second, false); answer != cluster.AnswerAuth {
 			t.Errorf("after %d s: %q", i, answer)
 		}
 	}
 	if logged != 3 || greeted != 18 {
 		t.Errorf("%d lines in the log, %d greetings", logged, greeted)
 	}
+	if p.stranger("db1", "127.0.0.1", port, 70*time.Second, true); logged != 3 {
+		t.Error("all is well, and it was told 50 s after the last time")
+	}
 	listener.Close()
-	if answer := p.stranger("db1", "127.0.0.1", port, 21*time.Second); answer != cluster.AnswerRefused {
+	if answer := p.stranger("db1", "127.0.0.1", port, 71*time.Second, true); answer != cluster.AnswerRefused {
 		t.Errorf("it is gone: %q", answer)
 	}
 }
