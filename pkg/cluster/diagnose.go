@@ -172,7 +172,10 @@ func (d *diagnosis) whyNoMaster() (message, hint string) {
 			hint = fmt.Sprintf("nobody was promoted since %s was master: start it again: %s", s.Host, s.Service.command(s.Host, "start"))
 		}
 	}
-	if d.decided() {
+	switch {
+	case d.decided() && d.regime.Master != nil && d.regime.Paused.Holds(*d.regime.Master):
+		hint = fmt.Sprintf("HA is paused for it: bring %s back, or have another server take over: pgctl resume", *d.regime.Master)
+	case d.decided():
 		hint = "the executor sees to it, where a failover is possible: pgctl overview --watch"
 	}
 	return "no server answers as master: " + strings.Join(notes, ", "), hint

@@ -88,7 +88,7 @@ var verdicts = map[Judged]verdict{
 	JudgedCutOff:      {"its watcher does not reach the master, which others do", "see to the network and the firewall between HOST and the master", nil},
 	JudgedElection:    {"an election is under way: nobody serves", "nothing has to be done if it passes in seconds; what it waits for is in the message", nil},
 	JudgedSyncBlocked: {"commits wait for it", "nothing has to be done: it leaves the sync set after standby_down_after; then see why it does not flush: pgctl logs --host HOST", nil},
-	JudgedAlone:       {"no standby is in sync", "see to the standbys: pgctl upmaster for one that does not stream, and does not by itself", nil},
+	JudgedAlone:       {"no standby is in sync", "see to the standbys: pgctl upmaster HOST for one that does not come back by itself", nil},
 	JudgedDetached:    {"the master feeds no standby", "see why the standbys do not stream: the network, pg_hba.conf, max_wal_senders", nil},
 	JudgedTwoMasters:  {"it runs as a master that the quorum has not elected", "keep clients off it; its watcher stops it; then pgctl upmaster HOST", noAnswer},
 	JudgedForked:      {"it is quarantined: its data is no copy of the master's", "pgctl upmaster HOST", []Code{Diverged, SystemIDMismatch}},
@@ -170,7 +170,7 @@ func (d *diagnosis) cannotFollow(q *QuorumView, no func(hint, format string, arg
 		no("start pg_watcher where it is down (pgctl status)", "without %s only %s of the %d watchers that vote would be left", master, listed(left), len(q.Voters))
 	}
 	if hosts, _ := q.Survives(); hosts == 0 {
-		no("bring a standby into sync: pgctl upmaster for one that does not stream, and does not by itself", "no standby is in sync with %s, which alone has what it acknowledges", master)
+		no("bring a standby into sync: pgctl upmaster HOST for one that does not come back by itself", "no standby is in sync with %s, which alone has what it acknowledges", master)
 		return
 	}
 	var missing []string

@@ -180,6 +180,28 @@ func TestDiagnoseQuorum(t *testing.T) {
 			[]string{"the executor sees to it, where a failover is possible"},
 		},
 		{
+			"the master was stopped: it is the one to start", func(s *cluster.Snapshot) {
+				down(&s.Servers[0])
+				s.Servers[0].Data = &cluster.DataDir{State: "shut down", Postmaster: &cluster.Process{}}
+				s.Servers[0].Service = cluster.Service{Unit: "postgresql", Manager: "systemd", State: "inactive"}
+			},
+			[]string{"critical no-master -", "critical postgres-down db1"},
+			[]string{"systemctl start postgresql"},
+		},
+		{
+			"the master is gone while it is paused", func(s *cluster.Snapshot) {
+				down(&s.Servers[0])
+				everywhere(s, func(q *cluster.Quorum) { q.Paused = &cluster.Pause{Owner: "anna@fb", Host: "db1"} })
+			},
+			[]string{"critical no-master -", "critical postgres-down db1", "warning failover-impossible -"},
+			[]string{"HA is paused for it: bring db1 back, or have another server take over: pgctl resume"},
+		},
+		{
+			"a standby that commits do not wait for", func(s *cluster.Snapshot) { s.Servers[0].SQL.Standbys[0].SyncState = "async" },
+			[]string{"warning not-synchronous db2"},
+			[]string{"the watchers have commits wait for it once it has kept up"},
+		},
+		{
 			"paused", func(s *cluster.Snapshot) {
 				everywhere(s, func(q *cluster.Quorum) {
 					q.Paused = &cluster.Pause{Owner: "anna@fb", Reason: "switches", Until: "2026-01-01T00:00:00Z"}

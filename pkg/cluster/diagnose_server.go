@@ -69,7 +69,7 @@ func (d *diagnosis) oldMaster(srv *Server) string {
 			return d.rejoin(srv.Host)
 		}
 		return "do not start it as it is, that makes a second master: " + d.rejoin(srv.Host)
-	case d.startable(srv):
+	case d.startable(srv), d.decided() && d.regime.Phase == Serving && d.regime.Master != nil && *d.regime.Master == srv.Host:
 		return srv.Service.command(srv.Host, "start")
 	}
 	return "do not start it before every other server has answered and it is known which was master last: it may be an old one"
@@ -108,6 +108,9 @@ func (d *diagnosis) synchronous(srv *Server, st Standing) {
 	hint := fmt.Sprintf("see synchronous_standby_names on %s", d.view.Master)
 	if names, err := ParseSyncNames(d.master().SQL.SyncNames); err == nil && !slices.ContainsFunc(names.Members, func(m string) bool { return IsMember(m, srv.Host) }) {
 		hint = "pgctl upmaster " + srv.Host + " has commits wait for it"
+	}
+	if d.decided() {
+		hint = "the watchers have commits wait for it once it has kept up for some seconds: pgctl overview --watch"
 	}
 	switch {
 	case st.Upstream == "":

@@ -19,6 +19,7 @@ pg_facts() {
   [ -d "$pgdata" ] || echo missing
   if pg_alive "$pgdata"; then
     stat=${line##*) }
+    pgpid=$pid # it may have begun since pg_locate
     echo "postmaster $pgpid ${stat%% *}"
   else
     echo "postmaster ${pgpid:-0} gone"
