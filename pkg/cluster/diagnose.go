@@ -193,6 +193,17 @@ func (srv *Server) ranAsMaster() bool {
 	return false
 }
 
+// Masked is the detail of a unit of systemd's that nobody can start (systemctl(1), "mask").
+const Masked = "masked"
+
+// sentence says which service it is and how it is.
+func (s Service) sentence() string {
+	if s.Detail == Masked {
+		return s.Unit + " is masked, so nobody can start it"
+	}
+	return fmt.Sprintf("%s is %s", s.Unit, s.State)
+}
+
 // command is the shell command that does verb to this service from firstbox; "" when it is not known which service that is.
 // What a unit merely wants is left alone: on Debian pgpool2.service wants postgresql.service, and starting a pool would start a
 // PostgreSQL that was stopped on the same host, an old master for example.
@@ -200,6 +211,8 @@ func (s Service) command(host, verb string) string {
 	switch {
 	case s.Unit == "":
 		return ""
+	case s.Detail == Masked:
+		return fmt.Sprintf("ssh %s 'systemctl unmask %s; systemctl %s --job-mode=ignore-dependencies %s'", host, s.Unit, verb, s.Unit)
 	case s.Manager == "systemd" && strings.HasPrefix(s.Unit, "pgpool"):
 		return fmt.Sprintf("ssh %s systemctl %s --job-mode=ignore-dependencies %s", host, verb, s.Unit)
 	case s.Manager == "systemd":

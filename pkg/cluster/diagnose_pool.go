@@ -20,7 +20,7 @@ func (d *diagnosis) pool(p *Pool) {
 	running := p.Service.State == ServiceActive || p.Listening != nil && *p.Listening
 	switch {
 	case !running && p.Service.State != "" && p.Service.State != ServiceUnknown:
-		d.critical(PgpoolDown, p.Host, p.Service.command(p.Host, "start"), "pgpool is not running: %s is %s", p.Service.Unit, p.Service.State)
+		d.critical(PgpoolDown, p.Host, p.Service.command(p.Host, "start"), "pgpool is not running: %s", p.Service.sentence())
 	case deaf:
 		d.critical(PgpoolDown, p.Host, p.Service.command(p.Host, "restart"), "pgpool accepts no connection although %s is %s", p.Service.Unit, p.Service.State)
 	}

@@ -46,7 +46,7 @@ func (d *diagnosis) postgresDown(srv *Server) {
 	case !srv.Data.Postmaster.Alive:
 		message = "PostgreSQL is not running"
 		if srv.Service.Unit != "" {
-			message += fmt.Sprintf(": %s is %s", srv.Service.Unit, srv.Service.State)
+			message += ": " + srv.Service.sentence()
 		}
 		hint = srv.Service.command(srv.Host, "start")
 		if srv.ranAsMaster() {

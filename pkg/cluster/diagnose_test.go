@@ -162,6 +162,14 @@ func TestDiagnose(t *testing.T) {
 			says: "pgctl switchover --to db2 was broken off: 7 of 19 steps are done\npgctl switchover --to db2 goes on, pgctl switchover --to db1 goes back",
 		},
 		{
+			name: "a pool that nobody can start",
+			change: func(s *cluster.Snapshot) {
+				s.Pools[1].Service.State, s.Pools[1].Service.Detail, s.Pools[1].Listening, s.Pools[1].Running = cluster.ServiceInactive, cluster.Masked, new(false), nil
+			},
+			master: "db1", want: []string{"critical pgpool-down db2"},
+			says: "pgpool2 is masked, so nobody can start it\nssh db2 'systemctl unmask pgpool2; systemctl start --job-mode=ignore-dependencies pgpool2'",
+		},
+		{
 			name: "a pool beside a stopped server is started without it",
 			change: func(s *cluster.Snapshot) {
 				down(&s.Servers[1])

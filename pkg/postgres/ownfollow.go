@@ -251,25 +251,23 @@ func (o *Own) Reconnect(ctx context.Context) error {
 		return err
 	}
 	old := h.endReceivers()
-	var asked time.Time
-	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
-		began := time.Now()
+	within, end := context.WithTimeout(ctx, 2*time.Second)
+	defer end()
+	for pause := 0; within.Err() == nil; pause-- {
 		all := h.children()
 		now := titled(all, receiverTitle)
 		if slices.ContainsFunc(now, func(pid int) bool { return !slices.Contains(old, pid) }) {
 			return nil
 		}
-		if len(now) == 0 && time.Since(asked) >= 100*time.Millisecond { // the old one has ended
-			asked = began
+		if len(now) == 0 && pause <= 0 { // the old one has ended
+			pause = 5
 			for _, pid := range titled(all, startupTitle) {
 				_ = unix.Kill(pid, unix.SIGHUP)
 			}
 		}
-		if err := sleep(ctx, max(20*time.Millisecond, time.Since(began))); err != nil { // with many sessions a look takes long
-			return err
-		}
+		_ = sleep(within, 20*time.Millisecond)
 	}
-	return nil
+	return ctx.Err()
 }
 
 // Wake has the startup process of a standby look for WAL at once, where it waits for its next try (source: WaitForWALToBecomeAvailable; SIGHUP

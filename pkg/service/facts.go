@@ -73,6 +73,8 @@ func systemd(answer string) (cluster.ServiceState, string) {
 	switch {
 	case properties["LoadState"] == "not-found":
 		return cluster.ServiceAbsent, "no such unit"
+	case properties["LoadState"] == cluster.Masked && properties["ActiveState"] == "inactive":
+		return cluster.ServiceInactive, cluster.Masked
 	case properties["ActiveState"] == "active" && sub == "exited":
 		return cluster.ServiceUnknown, "active (exited): the unit runs no process of its own"
 	case properties["ActiveState"] == "active", properties["ActiveState"] == "reloading":

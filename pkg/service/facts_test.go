@@ -20,6 +20,7 @@ func TestParse(t *testing.T) {
 		{"x systemd pgpool2 LoadState=loaded ActiveState=failed SubState=failed ", cluster.ServiceFailed, "failed"},
 		{"x systemd pgpool2 LoadState=loaded ActiveState=activating SubState=auto-restart ", cluster.ServiceInactive, "auto-restart"},
 		{"x systemd pgpool2 LoadState=not-found ActiveState=inactive SubState=dead ", cluster.ServiceAbsent, "no such unit"},
+		{"x systemd pgpool2 LoadState=masked ActiveState=inactive SubState=dead ", cluster.ServiceInactive, "masked"},
 		{"x systemd pgpool2 Failed to connect to bus", cluster.ServiceUnknown, "Failed to connect to bus"},
 		{"x service postgresql exit=0", cluster.ServiceActive, "running"},
 		{"x service postgresql exit=1", cluster.ServiceFailed, "dead, but its pid or lock file is left"},
