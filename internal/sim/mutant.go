@@ -42,7 +42,6 @@ const (
 	AheadByReceived
 	EachByItsOwn
 	CheckpointIsWait
-	YoungIsNew
 	Mutants
 )
 
@@ -54,7 +53,7 @@ var mutantNames = [Mutants]string{
 	"a frozen member is thawed without an epoch", "an old voter's disk is accepted", "the gate is opened by one member", "a crash restart passes the gate",
 	"promotion by message", "timers restart with the executor",
 	"a halted master is not fenced", "half a record counts", "ahead by what was received",
-	"a configuration is blocked by its own members alone", "a checkpointer that was busy and is not has read the names", "a walsender that came later goes by the names",
+	"a configuration is blocked by its own members alone", "a checkpointer that was busy and is not has read the names",
 }
 
 // String is the mistake in words.
@@ -129,13 +128,6 @@ func (m Mutant) moreRules(r *cluster.Rules) {
 	case EachByItsOwn:
 		r.AllBlocked = func(all []cluster.SyncConfig, frozen func(string) bool) bool {
 			return len(all) > 0 && !slices.ContainsFunc(all, func(c cluster.SyncConfig) bool { return !c.Blocked(frozen) })
-		}
-	case YoungIsNew:
-		sound := r.InForce
-		r.InForce = func(f *cluster.Facts, epoch int64, c cluster.SyncConfig, all []cluster.SyncConfig) string {
-			g := *f
-			g.Senders = slices.DeleteFunc(slices.Clone(f.Senders), func(s cluster.Sender) bool { return !s.Older })
-			return sound(&g, epoch, c, all)
 		}
 	case KeepaliveIsLife:
 		r.Quiet = keepaliveIsLife
