@@ -139,6 +139,10 @@ func (s *Server) MakeSlot(ctx context.Context, name string) error {
 	_, err := s.query(ctx, `SELECT pg_create_physical_replication_slot($1, true) FROM (
   SELECT count(pg_drop_replication_slot(slot_name)) AS dropped FROM pg_replication_slots
   WHERE slot_name = $1 AND slot_type = 'physical' AND NOT active AND restart_lsn IS NULL) d WHERE dropped >= 0`, name)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "42710" { // somebody is connected to it by now, so that it keeps WAL ("Error Codes", duplicate_object)
+		return nil
+	}
 	return err
 }
 
