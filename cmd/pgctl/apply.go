@@ -143,7 +143,7 @@ func (a *app) runPlan(ctx context.Context, runner *plan.Runner, c change, doc *c
 	if err != nil {
 		return err
 	}
-	if old != nil {
+	if old != nil && c.plan.GoesOnWith(*old) {
 		fmt.Fprintf(a.err, "pgctl: an earlier %s stopped after %d of %d steps; what it did is skipped\n", old.Name, done, len(old.Steps))
 	}
 	runner.Journal, runner.Resumed = &plan.File{Path: path}, old != nil
@@ -178,8 +178,19 @@ func (a *app) runPlan(ctx context.Context, runner *plan.Runner, c change, doc *c
 	case !stopped.Changed && ctx.Err() == nil:
 		return &exitError{code: exitFailed, err: err, hint: "nothing was changed"}
 	}
-	hint := fmt.Sprintf("%d of %d steps are done; run it again to go on", stopped.Done, len(c.plan.Steps))
-	return &exitError{code: exitPartway, err: err, hint: hint}
+	return &exitError{code: exitPartway, err: err, hint: fmt.Sprintf("%d of %d steps are done; %s", stopped.Done, len(c.plan.Steps), goOn(c))}
+}
+
+// goOn says how to go on with a change that stopped: one of the master says to whom, as a run without --to has chosen that itself.
+func goOn(c change) string {
+	if c.plan.Facts["to"] == "" {
+		return "run it again to go on"
+	}
+	text := "to go on: pgctl " + commandOf(c.plan)
+	for _, risk := range c.accept {
+		text += " --accept=" + risk
+	}
+	return text
 }
 
 // takeBack runs the plan that undoes what a stopped run has begun, also when it was interrupted: the region must not be left as it is.

@@ -135,15 +135,23 @@ func (h *handOver) wait(limit time.Duration, done func(s *cluster.State, from, t
 	}
 }
 
-// viaExecutor is a switchover of a region whose master the quorum decides.
-func (a *app) viaExecutor(site *observe.Site, q *cluster.QuorumView, to string) (change, error) {
+// viaExecutor is a switchover of a region whose master the quorum decides; begun is one that was broken off, or nil.
+func (a *app) viaExecutor(site *observe.Site, q *cluster.QuorumView, begun *plan.Plan, to string) (change, error) {
 	var servers []string
 	for _, s := range site.Inventory.Servers {
 		servers = append(servers, s.Host)
 	}
-	p, err := failover.HandOver(q, servers, to)
+	now := masterAt{fact: failover.FactEpoch, since: int(q.Epoch)}
+	if q.Master != nil {
+		now.host = *q.Master
+	}
+	from, to, again := resume(begun, now, to)
+	p, err := failover.HandOver(q, servers, from, to)
 	if err != nil {
 		return change{}, err
+	}
+	if again != nil {
+		p.Facts[now.fact] = again[now.fact] // the one before the promotion: by it a run after this one knows the journal
 	}
 	c := change{quorum: true, plan: p, handlers: (&handOver{a, site}).handlers(), still: func(context.Context, plan.Plan) error { return nil }}
 	if len(p.Steps) == 0 {

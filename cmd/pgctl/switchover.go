@@ -30,8 +30,9 @@ the way back is open: if something fails, the old master is started again.
 
 Where HA is on, the quorum does all of that, and switchover asks it and looks on.
 
-Without --to it takes the best standby: a synchronous one, the furthest. It is refused (4) when
-the change could not come to a good end.`,
+Without --to it goes on with a switchover that was broken off; where there is none it takes the
+best standby: a synchronous one, the furthest. It is refused (4) when the change could not come to
+a good end.`,
 		Example: "  pgctl switchover --dry-run\n  pgctl switchover --to db2\n  pgctl switchover --to db2 --yes",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -58,14 +59,14 @@ func (a *app) switchover(ctx context.Context, command string, opts takeoverOpts)
 }
 
 func (a *app) planSwitchover(ctx context.Context, site *observe.Site, snap cluster.Snapshot, o failover.TakeoverOptions) (change, error) {
-	if q := failover.ViaExecutor(snap); q != nil {
-		return a.viaExecutor(site, q, o.To)
-	}
-	servers := a.servers(site)
 	begun, done, err := plan.Unfinished(journalPath("switchover"))
 	if err != nil {
 		return change{}, err
 	}
+	if q := failover.ViaExecutor(snap); q != nil {
+		return a.viaExecutor(site, q, begun, o.To)
+	}
+	servers := a.servers(site)
 	from, to, again := resume(begun, masterOf(snap), o.To)
 	t, err := servers.LookTakeover(ctx, snap, from, to)
 	if err != nil {
@@ -111,17 +112,18 @@ func (a *app) already(master string) func() error {
 	}
 }
 
-// masterAt is who is master, "" nobody, and on which timeline.
+// masterAt is who is master, "" nobody, and since when: a timeline, or where the quorum decides an epoch.
 type masterAt struct {
-	host     string
-	timeline int
+	host  string
+	fact  string // which of both; a plan has the one that it was made in as a fact of that name
+	since int
 }
 
 func masterOf(snap cluster.Snapshot) masterAt {
 	host := cluster.Diagnose(snap).Master
 	for _, s := range snap.Servers {
 		if s.Host == host && s.SQL != nil {
-			return masterAt{host, int(s.SQL.Timeline)}
+			return masterAt{host, "timeline", int(s.SQL.Timeline)}
 		}
 	}
 	return masterAt{}
@@ -134,9 +136,9 @@ func resume(begun *plan.Plan, m masterAt, to string) (from, candidate string, fa
 	if begun == nil {
 		return "", to, nil
 	}
-	planned, _ := strconv.Atoi(begun.Facts["timeline"])
+	planned, _ := strconv.Atoi(begun.Facts[m.fact])
 	master := m.host
-	if master == begun.Facts["from"] && m.timeline != planned || master == begun.Facts["to"] && m.timeline <= planned {
+	if master == begun.Facts["from"] && m.since != planned || master == begun.Facts["to"] && m.since <= planned {
 		return "", to, nil // the region has gone on since
 	}
 	ofThatRun := func(host string) bool { return host == "" || host == begun.Facts["from"] || host == begun.Facts["to"] }

@@ -3,6 +3,7 @@ package failover
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
@@ -17,18 +18,49 @@ const (
 	VerbQuorumFollows = "quorum.follow"    // the one that made way is a standby that commits wait for
 )
 
+// FactEpoch is the fact of the epoch that such a switchover is to end.
+const FactEpoch = "epoch"
+
 // HandOver plans a switchover of a region whose master the quorum decides. It is an election like any other, so safety.md says why nothing
 // that was acknowledged is lost: the master stops cleanly, its epoch is ended, and the furthest of the frozen is promoted, To before others that
 // are as far. to is "" for the first that commits wait for. A plan without steps: to is the master already.
-func HandOver(q *cluster.QuorumView, inventory []string, to string) (plan.Plan, error) {
+//
+// from is the master that an unfinished switchover to the same server began with, "" where there is none: what is left of that one is waited for
+// while nobody is master, and when to is.
+func HandOver(q *cluster.QuorumView, inventory []string, from, to string) (plan.Plan, error) {
+	if from == "" || q.Master != nil && *q.Master != to {
+		var err error
+		if from, to, err = makeWay(q, inventory, to); err != nil {
+			return plan.Plan{}, err
+		}
+	}
+	p := plan.Plan{Name: "switchover", Facts: map[string]string{"from": from, "to": to, FactEpoch: strconv.FormatInt(q.Epoch, 10)}}
+	if from == to {
+		return p, nil
+	}
+	args := map[string]string{"from": from, "to": to}
+	step := func(verb, host, text, why string) plan.Step {
+		return plan.Step{ID: host + "/" + verb, Verb: verb, Host: host, Args: args, Text: text, Why: why}
+	}
+	p.Steps = []plan.Step{
+		step(VerbHandOver, from, "have the quorum tell it to make way for "+to, "it stops cleanly, and no acknowledged write is lost"),
+		step(VerbQuorumServes, to, "see that it is elected, promoted, and lets clients in", ""),
+		step(VerbQuorumPools, to, "see that every pool writes to it", ""),
+		step(VerbQuorumFollows, from, fmt.Sprintf("see that it follows %s, and that commits wait for it", to), ""),
+	}
+	return p, nil
+}
+
+// makeWay is who makes way, and for whom: to, or where that is "" the first that commits wait for. Both are the same where that is the master already.
+func makeWay(q *cluster.QuorumView, inventory []string, to string) (master, next string, err error) {
 	var no refusals
 	if q.Master == nil {
 		no.add("", "pgctl overview", "there is no master to make way")
-		return plan.Plan{}, no.err()
+		return "", "", no.err()
 	}
 	from := *q.Master
 	if to == from {
-		return plan.Plan{Name: "switchover", Facts: map[string]string{"from": from, "to": to}}, nil
+		return from, to, nil
 	}
 	settled := q.Phase == cluster.Serving && q.Opened && len(q.Configs) == 1
 	var standbys []string
@@ -50,19 +82,10 @@ func HandOver(q *cluster.QuorumView, inventory []string, to string) (plan.Plan, 
 		no.add("", "expected one of "+strings.Join(standbys, ", "), "no commit waits for %s, so it is not known to have all", to)
 	}
 	if err := no.err(); err != nil {
-		return plan.Plan{}, err
+		return "", "", err
 	}
 	if to == "" {
 		to = standbys[0]
 	}
-	args := map[string]string{"from": from, "to": to}
-	step := func(verb, host, text, why string) plan.Step {
-		return plan.Step{ID: host + "/" + verb, Verb: verb, Host: host, Args: args, Text: text, Why: why}
-	}
-	return plan.Plan{Name: "switchover", Facts: map[string]string{"from": from, "to": to}, Steps: []plan.Step{
-		step(VerbHandOver, from, "have the quorum tell it to make way for "+to, "it stops cleanly, and no acknowledged write is lost"),
-		step(VerbQuorumServes, to, "see that it is elected, promoted, and lets clients in", ""),
-		step(VerbQuorumPools, to, "see that every pool writes to it", ""),
-		step(VerbQuorumFollows, from, fmt.Sprintf("see that it follows %s, and that commits wait for it", to), ""),
-	}}, nil
+	return from, to, nil
 }

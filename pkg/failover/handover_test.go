@@ -36,7 +36,7 @@ func TestHandOver(t *testing.T) {
 			if tt.change != nil {
 				tt.change(&q)
 			}
-			p, err := HandOver(&q, []string{"db1", "db2", "db3", "db4"}, tt.to)
+			p, err := HandOver(&q, []string{"db1", "db2", "db3", "db4"}, "", tt.to)
 			switch {
 			case err != nil && !strings.Contains(err.Error(), tt.want):
 				t.Errorf("%v", err)
@@ -46,7 +46,24 @@ func TestHandOver(t *testing.T) {
 		})
 	}
 	q := well()
-	if p, err := HandOver(&q, nil, "db1"); err != nil || len(p.Steps) != 0 {
+	if p, err := HandOver(&q, nil, "", "db1"); err != nil || len(p.Steps) != 0 {
 		t.Errorf("the master itself: %+v, %v", p, err)
+	}
+}
+
+// TestHandOverGoesOn: what is left of an unfinished one is waited for, and nobody is asked to make way a second time.
+func TestHandOverGoesOn(t *testing.T) {
+	for name, master := range map[string]*string{"the election is under way": nil, "the other one is master": new("db2"), "nothing has happened yet": new("db1")} {
+		q := cluster.QuorumView{Quorum: cluster.Quorum{
+			Phase: cluster.Serving, Master: master, Opened: true, Configs: []cluster.SyncConfig{{K: 1, Members: []string{"db3", "db2"}}}, Pools: []string{"db2"},
+		}}
+		p, err := HandOver(&q, []string{"db1", "db2", "db3"}, "db1", "db2")
+		if err != nil || len(p.Steps) != 4 || p.Facts["from"] != "db1" || p.Facts["to"] != "db2" || p.Steps[2].Verb != VerbQuorumPools || p.Steps[2].Args["to"] != "db2" {
+			t.Errorf("%s: %+v, %v", name, p, err)
+		}
+	}
+	q := cluster.QuorumView{Quorum: cluster.Quorum{Phase: cluster.Serving, Master: new("db3"), Opened: true, Configs: []cluster.SyncConfig{{K: 1, Members: []string{"db2"}}}}}
+	if p, err := HandOver(&q, []string{"db1", "db2", "db3"}, "db1", "db2"); err != nil || p.Facts["from"] != "db3" {
+		t.Errorf("another one is master by now: %+v, %v", p, err)
 	}
 }

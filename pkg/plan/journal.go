@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 )
@@ -85,7 +84,7 @@ func Journals(dir string) ([]string, error) {
 // Begin writes the plan.
 func (f *File) Begin(p Plan) error {
 	f.state = record{Plan: p, Done: []string{}, PID: os.Getpid()}
-	if old, done, err := Unfinished(f.Path); err == nil && old != nil && old.Name == p.Name && maps.Equal(old.Facts, p.Facts) {
+	if old, done, err := Unfinished(f.Path); err == nil && old != nil && p.GoesOnWith(*old) {
 		f.state.Reached = done
 	}
 	return f.write()

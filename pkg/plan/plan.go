@@ -43,6 +43,11 @@ func (p Plan) Check(handlers map[string]Handler) error {
 	return errors.Join(errs...)
 }
 
+// GoesOnWith tells whether it is the same change as one that an earlier run began: what that one did is found done.
+func (p Plan) GoesOnWith(begun Plan) bool {
+	return p.Name == begun.Name && maps.Equal(p.Facts, begun.Facts)
+}
+
 // Unlike says in what the other plan would do something else, "" in nothing: another fact, another step, another argument. How they say it to
 // the operator does not count, nor do arguments of the names in but.
 func (p Plan) Unlike(other Plan, but ...string) string {
