@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -42,7 +41,8 @@ an election that has begun is finished; an old master is kept from writing.
 With --host only the failure of that one server begins no failover: it may be restarted, while the
 others are watched as ever. It never asks. pgctl overview shows a pause, pgctl history who made it.
 
-Without --for it lasts until pgctl resume.`,
+It is refused (4) while another pause is in force, of somebody else or for something else, that is
+wider or lasts longer. Without --for it lasts until pgctl resume.`,
 		Example: "  pgctl pause --for 2h --reason 'new switches'\n  pgctl pause --host db1 --for 30m --reason 'kernel update'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -131,19 +131,45 @@ func (a *app) pause(ctx context.Context, command string, opts pauseOpts) error {
 		return err
 	}
 	defer closeSite()
-	if opts.host != "" && !slices.ContainsFunc(site.Inventory.Servers, func(s nodes.Server) bool { return s.Host == opts.host }) {
-		return usageError(command, fmt.Errorf("--host is %q, expected a server of the inventory: only a server's failure begins a failover", opts.host))
+	if err := areServers(command, site, opts.host); err != nil {
+		return err
 	}
-	q := watch.Wish{
-		Kind: cluster.PauseHA, By: owner, For: opts.length,
-		Pause: &cluster.Pause{Owner: owner, Reason: cluster.Printable(strings.TrimSpace(opts.reason)), Host: opts.host},
+	p := &cluster.Pause{Owner: owner, Reason: cluster.Printable(strings.TrimSpace(opts.reason)), Host: opts.host}
+	if err := a.mayPause(ctx, site, *p, opts.length); err != nil {
+		return err
 	}
-	return a.grant(ctx, site, q, func(answer watch.Answer) string {
-		if answer.Before != nil {
-			return fmt.Sprintf("HA %s; before that it was %s", answer.Now.Sentence(), answer.Before.Sentence())
-		}
-		return "HA " + answer.Now.Sentence()
-	})
+	return a.grant(ctx, site, watch.Wish{Kind: cluster.PauseHA, By: owner, For: opts.length, Pause: p}, paused)
+}
+
+// mayPause refuses a pause that would end another one. The executor grants any, so of two that are made in the same moment the later one holds;
+// it says what was before.
+func (a *app) mayPause(ctx context.Context, site *observe.Site, p cluster.Pause, length time.Duration) error {
+	told, err := a.regime(ctx, site)
+	if err != nil {
+		return err
+	}
+	if length > 0 {
+		p.Until = a.now().Add(length).UTC().Format(time.RFC3339)
+	}
+	old := told[0].told.State.Paused
+	if p.MayReplace(old) {
+		return nil
+	}
+	return &cluster.Refusal{Risks: []cluster.Risk{{
+		Evidence: fmt.Sprintf("HA is %s, which is wider or lasts longer than this pause", old.Sentence()), Hint: "pgctl resume ends that one, whoever made it",
+	}}}
+}
+
+// paused says what came of pause.
+func paused(answer watch.Answer) string {
+	text := "HA " + answer.Now.Sentence()
+	if answer.Now.Until == "" {
+		text += ", until pgctl resume"
+	}
+	if answer.Before != nil {
+		text += "; before that it was " + answer.Before.Sentence()
+	}
+	return text
 }
 
 func (a *app) resume(ctx context.Context, adopt, dead bool) error {

@@ -169,6 +169,27 @@ func TestPause(t *testing.T) {
 	}
 }
 
+// TestPauseRefused: a smaller pause does not end the one under which somebody else works.
+func TestPauseRefused(t *testing.T) {
+	told := knows(1, true)
+	told.State.Paused = &cluster.Pause{Owner: "anna@firstbox", Reason: "new switches", Until: "2026-01-02T05:00:00Z"}
+	a := &app{now: func() time.Time { return time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC) }}
+	site := siteOf(&node{name: "db1", told: told})
+	if err := a.mayPause(t.Context(), site, cluster.Pause{Owner: "bert"}, 3*time.Hour); err != nil {
+		t.Errorf("a longer one: %v", err)
+	}
+	for name, p := range map[string]cluster.Pause{"narrower": {Owner: "anna@firstbox", Host: "db1"}, "shorter": {Owner: "bert"}} {
+		var out bytes.Buffer
+		code := report(t.Context(), &out, a.mayPause(t.Context(), site, p, 10*time.Minute))
+		if code != exitRefused || !strings.Contains(out.String(), "paused by anna@firstbox until 2026-01-02T05:00:00Z (new switches)") || !strings.Contains(out.String(), "hint: pgctl resume") {
+			t.Errorf("%s: %d %s", name, code, out.String())
+		}
+	}
+	if text := paused(watch.Answer{Now: &cluster.Pause{Owner: "anna"}}); text != "HA paused by anna, until pgctl resume" {
+		t.Errorf("%s", text)
+	}
+}
+
 func TestOperator(t *testing.T) {
 	host, err := os.Hostname()
 	if err != nil {

@@ -98,6 +98,18 @@ type Pause struct {
 // Holds tells whether the pause keeps this master's epoch from being ended. No pause does not.
 func (p *Pause) Holds(master string) bool { return p != nil && (p.Host == "" || p.Host == master) }
 
+// MayReplace tells whether the pause may take the place of one that is in force: its owner makes it anew for the same hosts, or it is as wide and lasts as
+// long. Anything else would end, without a word to its owner, a pause under which somebody works.
+func (p *Pause) MayReplace(old *Pause) bool {
+	switch {
+	case old == nil, p.Owner == old.Owner && p.Host == old.Host:
+		return true
+	case p.Host != "" && p.Host != old.Host:
+		return false
+	}
+	return p.Until == "" || old.Until != "" && old.Until <= p.Until // RFC 3339 in UTC, in whole seconds: the order of text is that of time
+}
+
 // Record is one decision for `pgctl history`: what was decided, by which rule, on what evidence.
 type Record struct {
 	Epoch    int64         `json:"epoch"`
