@@ -34,8 +34,11 @@ func changeDocument(c change, states []plan.State) changeDoc {
 	return doc
 }
 
-// showPlan prints the plan as a table: what is done already, and what is waiting.
+// showPlan prints the plan as a table: what is done already, and what is waiting. One without steps has no table.
 func (a *app) showPlan(doc changeDoc) error {
+	if len(doc.Steps) == 0 {
+		return nil
+	}
 	t := table{header: []string{"STEP", "HOST", "STATE", "WHAT"}}
 	room := pageWidth
 	if a.output == "table" {
