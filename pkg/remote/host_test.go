@@ -315,7 +315,7 @@ func TestLogHasTheFinalFormAndNoInput(t *testing.T) {
 	if got, want := string(result.Stdout), "sudo -n -- /bin/sh -c 'a\nb' sh 'it'\\''s'\ngeheim"; got != want {
 		t.Errorf("the host got %q, want %q", got, want)
 	}
-	want := `h001$ sudo -n -- /bin/sh -c $'a\nb' sh 'it'\''s'`
+	want := `h001$ sudo -n -- /bin/sh -c 'a ...' sh 'it'\''s'`
 	if len(lines) != 1 || lines[0] != want {
 		t.Errorf("log %q, want %q", lines, want)
 	}

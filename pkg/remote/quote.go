@@ -26,9 +26,13 @@ func commandLine(args []string) string {
 }
 
 // logLine gives args as one command of bash on a single line: words with control
-// characters in them are written as $'..'.
+// characters in them are written as $'..'. Of a text of several lines, a script,
+// it has the first one, which says what it does.
 func logLine(args []string) string {
 	return joinQuoted(args, func(s string) string {
+		if first, _, several := strings.Cut(strings.TrimLeft(s, "\n"), "\n"); several {
+			s = first + " ..."
+		}
 		if !strings.ContainsFunc(s, isControl) {
 			return quote(s)
 		}
