@@ -111,6 +111,9 @@ func parseForks(text string) []cluster.Fork {
 	return all
 }
 
+// paceKnown is how long a renewal has to run before its pace says for how long it will.
+const paceKnown = 5 * time.Second
+
 // progressText is how much is done, how fast, and how long it will take at that pace.
 func progressText(p postgres.Progress, since time.Duration) string {
 	if p.Note != "" {
@@ -120,13 +123,14 @@ func progressText(p postgres.Progress, since time.Duration) string {
 	if p.Total <= 0 {
 		return text
 	}
-	text += fmt.Sprintf(" of %s, %d%%", cluster.Size(p.Total), p.Done*100/p.Total)
-	if seconds := since.Seconds(); seconds >= 1 && p.Done > 0 {
-		rate := float64(p.Done) / seconds
-		left := time.Duration(float64(p.Total-p.Done) / rate * float64(time.Second)).Round(time.Second)
-		text += fmt.Sprintf(", %s/s, %s left", cluster.Size(int64(rate)), max(left, 0))
+	percent := p.Done * 100 / p.Total
+	text += fmt.Sprintf(" of %s, %d%%", cluster.Size(p.Total), percent)
+	if since < paceKnown || percent < 1 { // the first moment is no pace
+		return text
 	}
-	return text
+	rate := float64(p.Done) / since.Seconds()
+	left := time.Duration(float64(p.Total-p.Done) / rate * float64(time.Second)).Round(time.Second)
+	return text + fmt.Sprintf(", %s/s, %s left", cluster.Size(int64(rate)), max(left, 0))
 }
 
 // renewal reads a step back.
