@@ -32,7 +32,7 @@ Exit code 3 when a finding is critical.`,
   pgctl overview --watch
   pgctl overview -o wide
   pgctl overview -o json | jq '.findings[].code'`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if opts.interval < 100*time.Millisecond {
 				return usageError(cmd.CommandPath(), fmt.Errorf("--interval is %s, expected at least 100ms", opts.interval))

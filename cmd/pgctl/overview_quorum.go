@@ -58,6 +58,9 @@ func quorumDocument(q *cluster.QuorumView) *quorumDoc {
 		doc.Quarantined = append(doc.Quarantined, quarantineDoc{Host: x.Host, Why: cluster.Printable(x.Why)})
 	}
 	for _, j := range q.Judgements {
+		if j.Code == cluster.JudgedOK { // nothing is the matter
+			continue
+		}
 		doc.Judgements = append(doc.Judgements, judgementDoc{Code: j.Code, Host: known(j.Host), Evidence: list(j.Evidence)})
 	}
 	return doc

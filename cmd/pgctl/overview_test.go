@@ -169,6 +169,14 @@ func TestRegionWithHA(t *testing.T) {
 	}
 }
 
+// TestNothingIsTheMatter: that all is well is no judgement of a region that something is wrong with.
+func TestNothingIsTheMatter(t *testing.T) {
+	q := &cluster.QuorumView{Quorum: cluster.Quorum{Judgements: []cluster.Judgement{{Code: cluster.JudgedOK, Host: "db1"}}}}
+	if doc := quorumDocument(q); doc.Judgements == nil || len(doc.Judgements) > 0 {
+		t.Errorf("%+v, expected an empty list", doc.Judgements)
+	}
+}
+
 // TestYAMLSaysTheSame: both forms hold the same document.
 func TestYAMLSaysTheSame(t *testing.T) {
 	snap := sample(func(s string) string { return s })
