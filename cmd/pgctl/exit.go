@@ -80,7 +80,7 @@ func report(ctx context.Context, w io.Writer, err error) int {
 	case errors.As(err, &refusal):
 		return reportRefusal(w, refusal)
 	case errors.As(err, &problems):
-		exit = &exitError{code: exitUsage, err: err, hint: "correct it; nothing was asked or changed"}
+		exit = &exitError{code: exitUsage, err: err, hint: "nothing was asked or changed"}
 	default:
 		exit = &exitError{code: exitFailed, err: err}
 	}

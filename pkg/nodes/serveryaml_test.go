@@ -137,7 +137,7 @@ func TestParseServerYAMLRefuses(t *testing.T) {
 		{"port", head + "port: 65536", `s:3: gives port the value "65536", expected a TCP port from 1 to 65535; correct the value`},
 		{"port octal", head + "port: 0777", `s:3: gives port the value "0777", expected a TCP port from 1 to 65535; correct the value`},
 		{"sync_mode", head + "sync_mode: any 0", `s:3: gives sync_mode the value "any 0", expected "all" or "any N" with N from 1; correct the value`},
-		{"not YAML", "a: 1\npg_watcher:\n\tx: 1\n", `s:3: is no valid YAML: found character that cannot start any token; expected valid YAML; correct this line or the one before`},
+		{"not YAML", "a: 1\npg_watcher:\n\tx: 1\n", `s:3: is no valid YAML: found character that cannot start any token; correct this line or the one before`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, _, err := ParseServerYAML("z", File{"s", []byte(tc.src)})

@@ -68,7 +68,7 @@ func parseRoot(file File) (*yaml.Node, Problems) {
 
 // yamlProblem turns "yaml: line 3: what" into a Problem of line 3.
 func yamlProblem(path string, err error) Problem {
-	const advice = "expected valid YAML; correct this line or the one before"
+	const advice = "correct this line or the one before"
 	message := strings.TrimPrefix(err.Error(), "yaml: ")
 	line := 0
 	if m := regexp.MustCompile(`^line (\d+): `).FindStringSubmatch(message); m != nil {
