@@ -46,7 +46,8 @@ func (a *app) bind(flags *pflag.FlagSet) {
 	flags.StringVar(&a.confDir, "conf-dir", "/pitrix/conf", "the inventory's `DIR`")
 	flags.StringVar(&a.configFile, "config", defaultConfig, "pgctl's own settings, optional `FILE`")
 	flags.StringArrayVar(&a.settings, "set", nil, "one setting of that file as `KEY=VALUE`, such as postgres.port=5433; may be repeated")
-	flags.DurationVar(&a.timeout, "timeout", 5*time.Second, "how long each host may take to answer, a `DURATION`")
+	a.timeout = 5 * time.Second
+	flags.Var((*span)(&a.timeout), "timeout", "how long each host may take to answer, a `DURATION`")
 	flags.BoolVar(&a.noColor, "no-color", false, "no colours (also by the environment variable NO_COLOR)")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "log every command run on a host to stderr, as it is run")
 	flags.BoolVar(&a.acceptNew, "accept-new-host-keys", false, "remember the key of a host never seen before (a changed key is never accepted)")

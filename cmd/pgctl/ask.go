@@ -18,7 +18,7 @@ func newAskCmd(a *app) *cobra.Command {
 		Long: `ask hands a question in JSON from standard input to the watcher of this node, and prints its
 answer in JSON. It is what pause, resume and history run on the nodes. Only root may.`,
 		Example: "  pgctl ask state </dev/null",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if what := args[0]; what != watch.AskState && what != watch.AskWish {
 				return usageError(cmd.CommandPath(), errors.New("expected state or wish, got "+what))

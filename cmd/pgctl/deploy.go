@@ -52,7 +52,7 @@ while there is a majority, and without --accept=lost-hosts for hosts that do not
 
 Exit code 5 when it stopped part-way, or a host did not answer and was left out.`,
 		Example: "  pgctl deploy --dry-run\n  pgctl deploy --yes\n  pgctl deploy --rotate-certs\n  pgctl deploy --reset-quorum --accept=lost-hosts\n  pgctl deploy --remove",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if opts.reset {
 				return a.resetQuorum(cmd.Context(), cmd.CommandPath(), opts.changeOpts)

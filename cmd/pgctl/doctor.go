@@ -21,7 +21,7 @@ it keep what it has acknowledged, do the pools leave failover alone. It changes 
 
 Exit code 3 with a critical finding: enable-ha is refused then.`,
 		Example: "  pgctl doctor\n  pgctl doctor -o json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context()) },
 	}
 }

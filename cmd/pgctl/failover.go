@@ -34,7 +34,7 @@ accepted: what is out of reach may still be a master, and may have transactions 
 has. Without --to it shows the candidates and changes nothing. The old master comes back by
 pgctl upmaster.`,
 		Example: "  pgctl failover\n  pgctl failover --to db2 --dry-run\n  pgctl failover --to db2 --accept=unfenced-master --accept=data-loss",
-		Args:    cobra.NoArgs,
+		Args:    hostByFlag,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.failover(cmd.Context(), cmd.CommandPath(), opts)
 		},

@@ -36,7 +36,7 @@ func (a *app) failoverFlagsCmd(on bool, short, long string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: name, Short: short, Long: long,
 		Example: fmt.Sprintf("  pgctl %[1]s --dry-run\n  pgctl %[1]s --yes", name),
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.changeFailoverFlags(cmd.Context(), cmd.CommandPath(), on, opts)
 		},

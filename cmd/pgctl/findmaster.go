@@ -22,7 +22,7 @@ Exit code 3, with the reason on stderr, when no server or more than one answers 
 master. When one does and another server could not be asked, that is said on stderr.`,
 		Example: `  pgctl find-master
   ssh "$(pgctl find-master)"`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.findMaster(cmd.Context()) },
 	}
 }

@@ -42,7 +42,7 @@ func (a *app) haCmd(wish failover.HAWish, short, long string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: wish.Command, Short: short, Long: long,
 		Example: fmt.Sprintf("  pgctl %[1]s --dry-run\n  pgctl %[1]s\n  pgctl %[1]s --zone devops1a --using-master-by-ts=0 --yes", wish.Command),
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.changeHA(cmd.Context(), cmd.CommandPath(), wish, opts)
 		},

@@ -33,7 +33,7 @@ last one. On a terminal long lines are wrapped, else (and with -o wide) each is 
 
 -o json gives one document a line.`,
 		Example: "  pgctl logs\n  pgctl logs --since 10m --host db1 --host db2\n  pgctl logs --since 24h -o json | jq 'select(.level == \"WARN\")'",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if opts.since <= 0 {
 				return usageError(cmd.CommandPath(), fmt.Errorf("--since is %s, expected a duration above zero such as 1h", opts.since))

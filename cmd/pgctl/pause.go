@@ -44,7 +44,7 @@ others are watched as ever. It never asks. pgctl overview shows a pause, pgctl h
 It is refused (4) while another pause is in force, of somebody else or for something else, that is
 wider or lasts longer. Without --for it lasts until pgctl resume.`,
 		Example: "  pgctl pause --for 2h --reason 'new switches'\n  pgctl pause --host db1 --for 30m --reason 'kernel update'",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := opts.check(cmd.Flags().Changed("for")); err != nil {
 				return usageError(cmd.CommandPath(), err)
@@ -72,7 +72,7 @@ themselves until an operator has said that this is right. --adopt says so: the o
 as master is the region's master from then on. It is refused (4) unless every other server is seen
 to be none.`,
 		Example: "  pgctl resume\n  pgctl resume --adopt\n  pgctl resume --adopt --accept=unfenced-master",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			opts := changeOpts{accept: accept, risks: []string{failover.RiskUnfencedMaster}}
 			if err := opts.check(); err != nil {

@@ -25,7 +25,7 @@ func newPG9Cmd(a *app) *cobra.Command {
 		Use:     "pg9",
 		Short:   "PostgreSQL 9.x sites: the scripts' fixup, the steps after a failover, the proof",
 		Example: "  pgctl pg9 auto-failover --dry-run\n  pgctl pg9 post-failover\n  pgctl pg9 verify",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newAutoFailoverCmd(a), newPostFailoverCmd(a), newVerifyCmd(a))
@@ -55,7 +55,7 @@ work it says so, and does what is left.
 It is refused (4) where a file is missing or a script does not look as expected. --remove puts the
 backups back; the robot's cron stays as the site's scripts left it.`,
 		Example: "  pgctl pg9 auto-failover --dry-run\n  pgctl pg9 auto-failover --yes\n  pgctl pg9 auto-failover --remove",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.autoFailover(cmd.Context(), cmd.CommandPath(), remove, opts)
 		},
@@ -104,7 +104,7 @@ is said, and lies in what is set aside.
 It is refused (4) in any doubt about who is who, while the old master's host is down, and where
 the site's robot is installed, which does this by itself; a robot that runs is waited for.`,
 		Example: "  pgctl pg9 post-failover --dry-run\n  pgctl pg9 post-failover --yes",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.postFailover(cmd.Context(), cmd.CommandPath(), wait, opts)
 		},
@@ -279,7 +279,7 @@ that is rolled back at once.
 
 Exit code 3 when something is wrong.`,
 		Example: "  pgctl pg9 verify\n  pgctl pg9 verify -o json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.verify9(cmd.Context()) },
 	}
 }

@@ -17,7 +17,7 @@ func newPgpoolCmd(a *app) *cobra.Command {
 		Use:     "pgpool",
 		Short:   "Show the pools' backends against the real master, and make them right",
 		Example: "  pgctl pgpool show\n  pgctl pgpool sync --dry-run",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newPgpoolShowCmd(a), newPgpoolSyncCmd(a))
@@ -34,7 +34,7 @@ restarted.
 
 Exit code 3 when a pool is wrong, down or out of reach, or there is no one master.`,
 		Example: "  pgctl pgpool show\n  pgctl pgpool show -o json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.pgpoolShow(cmd.Context()) },
 	}
 }
@@ -109,7 +109,7 @@ by a transaction that is rolled back at once, also by --dry-run.
 It is refused (4) when the master is not certain. Exit code 5 when it stopped part-way, or a
 pool did not answer and was left out.`,
 		Example: "  pgctl pgpool sync --dry-run\n  pgctl pgpool sync\n  pgctl pgpool sync --yes",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.pgpoolSync(cmd.Context(), cmd.CommandPath(), opts)
 		},

@@ -39,7 +39,7 @@ again to go on), 130 interrupted.`,
 		Version:       fmt.Sprintf("%s (commit %s, %s)", version, commit, date),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(a.in)

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pgctl/pgctl/pkg/cluster"
+	"github.com/pgctl/pgctl/pkg/deploy"
 	"github.com/pgctl/pgctl/pkg/nodes"
 	"github.com/pgctl/pgctl/pkg/observe"
 )
@@ -81,19 +82,10 @@ func restrict(inv *nodes.Inventory, only []string) error {
 	if len(only) == 0 {
 		return nil
 	}
-	all := map[string]bool{}
-	for _, s := range inv.Servers {
-		all[s.Host] = true
-	}
-	for _, p := range inv.Pools {
-		all[p.Host] = true
-	}
-	for _, x := range inv.Arbiters {
-		all[x.Host] = true
-	}
+	all := deploy.Hosts(inv)
 	for _, name := range only {
-		if !all[name] {
-			return fmt.Errorf("%q is no host of the inventory", name)
+		if !slices.Contains(all, name) {
+			return fmt.Errorf("the inventory has no host %s: expected one of %s", name, strings.Join(all, ", "))
 		}
 	}
 	inv.Servers = slices.DeleteFunc(inv.Servers, func(s nodes.Server) bool { return !slices.Contains(only, s.Host) })

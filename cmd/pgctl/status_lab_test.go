@@ -54,7 +54,7 @@ func statusStory(t *testing.T, spec lab.Spec) {
 	if out.Exit != exitUnhealthy || !strings.Contains(out.Stdout, "arb2: no answer from 198.51.100.32:22 within 2s") || !strings.Contains(out.Stdout, "pgpool2") {
 		t.Errorf("a host powered off: %+v", out)
 	}
-	if out := pgctl(t, r, "status", "nobody"); out.Exit != exitUsage || !strings.Contains(out.Stderr, `"nobody" is no host of the inventory`) {
+	if out := pgctl(t, r, "status", "nobody"); out.Exit != exitUsage || !strings.Contains(out.Stderr, `the inventory has no host nobody: expected one of `) {
 		t.Errorf("unknown host: %+v", out)
 	}
 }

@@ -27,7 +27,7 @@ a quorum anew out of it, and aside sets it aside: what there was is kept in /var
 Both need the watcher of this node to be stopped. They are what pgctl deploy --reset-quorum runs
 on the nodes, which sees to it that no two quorums come of it. Only root may.`,
 		Example: "  pgctl store look\n  pgctl store aside --id broken-disk",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if args[0] != "look" && !storeName.MatchString(id) {
 				return usageError(cmd.CommandPath(), fmt.Errorf("--id is %q, expected up to 40 lower-case letters, digits and dashes", id))

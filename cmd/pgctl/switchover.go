@@ -34,7 +34,7 @@ Without --to it goes on with a switchover that was broken off; where there is no
 best standby: a synchronous one, the furthest. It is refused (4) when the change could not come to
 a good end.`,
 		Example: "  pgctl switchover --dry-run\n  pgctl switchover --to db2\n  pgctl switchover --to db2 --yes",
-		Args:    cobra.NoArgs,
+		Args:    hostByFlag,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.switchover(cmd.Context(), cmd.CommandPath(), opts)
 		},

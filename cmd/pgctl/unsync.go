@@ -22,7 +22,7 @@ before it is taken down for longer. pgctl upmaster HOST takes it in again.
 It is refused (4) when the master is not certain, and for a risk that is not accepted: a server
 out of reach may be a master too, and a commit may be left waiting for nobody.`,
 		Example: "  pgctl unsync db2 --dry-run\n  pgctl unsync db2 --accept=unfenced-master --accept=no-sync-standby",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.unsync(cmd.Context(), cmd.CommandPath(), args[0], opts)
 		},

@@ -32,7 +32,7 @@ streams and has caught up. Then /pitrix/run/pg_master and the pools are made rig
 It is refused (4) when the master is not certain, when the server is the newer one, or when it has
 transactions that the master lacks. Exit code 5 when it stopped part-way: run it again.`,
 		Example: "  pgctl upmaster db1 --dry-run\n  pgctl upmaster db1\n  pgctl upmaster db1 --accept=lose-diverged-transactions",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.upmaster(cmd.Context(), cmd.CommandPath(), args[0], opts)
 		},

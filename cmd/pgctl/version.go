@@ -19,7 +19,7 @@ func newVersionCmd(a *app) *cobra.Command {
 		Use:     "version",
 		Short:   "Print the version, the commit and the date of this build",
 		Example: "  pgctl version\n  pgctl version -o json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			doc := struct {
 				Version string `json:"version"`

@@ -39,7 +39,7 @@ What it sees is in /var/run/pg_watcher.PGMonitor and /var/run/pg_watcher.PGNode,
 
 SIGTERM and Ctrl-C end it.`,
 		Example: "  pgctl watch\n  pgctl watch --server-yaml /tmp/server.yaml",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.watch(cmd.Context(), serverYAML) },
 	}
 	cmd.Flags().StringVar(&serverYAML, "server-yaml", watch.ServerYAML, "the node's configuration, a `FILE`")
