@@ -11,7 +11,7 @@ import (
 )
 
 // inventoryScript prints every file of the inventory that exists, each as a section named by its path.
-const inventoryScript = sectionScript + `
+const inventoryScript = "# Prints the files of the inventory, a section each.\n" + sectionScript + `
 for file in "$1"/nodes/pgserver "$1"/nodes/pgmaster "$1"/nodes/pgslave "$1"/nodes/pgpool "$1"/variables/global/server.yaml.*; do
   [ -f "$file" ] || continue
   section "$file"

@@ -52,7 +52,7 @@ section postgres; (pg_facts)
 
 // question is the command for a host with these roles.
 func question(r roles, pg postgres.Settings, pool pgpool.Settings) remote.Command {
-	text := sectionScript + service.Script
+	text := "# Prints what there is on the host, a section each.\n" + sectionScript + service.Script
 	if r.server {
 		text += postgres.Script()
 	}
