@@ -267,7 +267,10 @@ func (w *world) tickSenders(h *host) {
 		}
 		if !s.in {
 			if s.due != never { // a signal has waited for it; that it finds an error in the file is not covered (docs/safety.md)
-				s.conf, s.due = p.run, never
+				s.conf, s.due = p.conf, never
+				if p.broken {
+					s.conf = p.run
+				}
 			}
 			s.in, s.hidden, s.prio = true, false, s.conf.priority(s.name)
 		}

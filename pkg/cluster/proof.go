@@ -48,10 +48,10 @@ func inForce(f *Facts, epoch int64, c SyncConfig, inForce []SyncConfig) string {
 const rereadAfter = 10 * time.Second
 
 // Unread tells whether the master is to read its files once more: some process has not gone by the names for long, although a new session shows them; or nobody is to be
-// waited for, and a commit has waited for so long. A process that found an error in the files when it came to them keeps what it had until the next reload.
+// waited for, and a commit has waited for so long. A process that found an error in the files when it came to them keeps what it had until the next reload. A statement that is older than the names (up to 10) has to end, and reads nothing.
 func Unread(s *State, f *Facts, waits time.Duration) bool {
 	n, ok := s.Newest()
-	if !ok || s.Master != f.Host || !f.Running || f.Recovery || f.Silent > 0 || f.Names.Shown != n.Names(s.Epoch) || f.Names.ShownFor < rereadAfter {
+	if !ok || s.Halted != "" || s.Phase != Serving || f.Names.Statement || s.Master != f.Host || !f.Running || f.Recovery || f.Silent > 0 || f.Names.Shown != n.Names(s.Epoch) || f.Names.ShownFor < rereadAfter {
 		return false
 	}
 	proof := f.Names.Proof

@@ -26,5 +26,5 @@ SELECT row_to_json(t) FROM (
     (SELECT json_object_agg(n, current_setting(n, true)) FROM unnest(ARRAY[
        'fsync', 'full_page_writes', 'restart_after_crash', 'wal_retrieve_retry_interval', 'wal_sender_timeout', 'wal_receiver_timeout',
        'synchronous_commit', 'restore_command', 'recovery_target_timeline', 'primary_slot_name', 'hba_file', 'wal_segment_size', 'wal_level',
-       'hot_standby', 'max_connections', 'max_replication_slots']) AS n) AS settings
+       'hot_standby', 'max_connections', 'max_replication_slots', 'track_activities']) AS n) AS settings
 ) t

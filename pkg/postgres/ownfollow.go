@@ -38,21 +38,19 @@ func (o *Own) following(h place) ([]file, error) {
 	return []file{signal}, nil
 }
 
-// NameSlot has the files of a server name the slot that it uses on its master, for its next start as a standby. Up to 11 it has to have a recovery.conf.
-func (o *Own) NameSlot(name string) error {
+// NameSlot has the files of a server name the slot that it uses on its master, for its next start as a standby. Up to 11 it has to have a recovery.conf. Beside a running server
+// postgresql.auto.conf is PostgreSQL's to write: something else may be setting the names there.
+func (o *Own) NameSlot(ctx context.Context, name string) error {
 	h, err := o.place()
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case h.major >= 12:
+		return o.EnsureSettings(ctx, map[string]string{"primary_slot_name": name})
+	case !isFile(signalFile(h.dataDir, h.major)):
+		return nil
 	}
-	slot := Setting{"primary_slot_name", &name}
-	f := h.auto(slot)
-	if h.major < 12 {
-		f = file{path: signalFile(h.dataDir, h.major), head: watchComment, settings: []Setting{{"standby_mode", new("on")}, slot}}
-		if !isFile(f.path) {
-			return nil
-		}
-	}
-	_, err = o.put(f)
+	_, err = o.put(file{path: signalFile(h.dataDir, h.major), head: watchComment, settings: []Setting{{"standby_mode", new("on")}, {"primary_slot_name", &name}}})
 	return err
 }
 

@@ -21,7 +21,7 @@ func (o *Own) SeeWait(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	defer commits.close()
-	looks, _, _, err := o.ask(ctx, o.Name(), map[string]string{"statement_timeout": "5s"})
+	looks, err := o.act(ctx, map[string]string{"statement_timeout": "5s"})
 	if err != nil {
 		return false, err
 	}

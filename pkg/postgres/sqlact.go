@@ -154,9 +154,17 @@ func (s *Server) ReadySlot(ctx context.Context, name string) error {
 
 // DropSlot drops a physical slot that nobody uses; one that is not there is no error.
 func (s *Server) DropSlot(ctx context.Context, name string) error {
-	_, err := s.query(ctx, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND slot_type = 'physical' AND NOT active", name)
+	_, err := s.query(ctx, dropSlot, name)
 	return err
 }
+
+// DropSlotOfStandby does it unless the server has become a master meanwhile.
+func (s *Server) DropSlotOfStandby(ctx context.Context, name string) error {
+	_, err := s.query(ctx, dropSlot+" AND pg_is_in_recovery()", name)
+	return err
+}
+
+const dropSlot = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND slot_type = 'physical' AND NOT active"
 
 // OldestWAL is the start of the oldest segment that the server still has.
 func (s *Server) OldestWAL(ctx context.Context) (cluster.LSN, error) {

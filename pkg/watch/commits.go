@@ -15,26 +15,37 @@ type returned struct {
 }
 
 // committer makes one commit at a time.
-type committer struct{ busy bool }
+type committer struct {
+	busy bool
+	err  error // of the last one that looked for a wait
+}
 
-// commits begins the canary and the local write, each where the one before has come back. They may hang, and take nobody along.
+// writes begins the local write, where the one before has come back. It may hang, and takes nobody along. Nor does it wait for what an earlier watcher has left at work: a disk that
+// hangs holds that up too.
+func (s *server) writes(ctx context.Context, f *cluster.Facts) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !f.Running || f.Recovery || s.write.busy {
+		return
+	}
+	s.write.busy = true
+	go func() {
+		_, _, err := s.own.Commit(ctx, s.own.Name(), "local")
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.write.busy = false
+		if err == nil {
+			s.memory.Write = sinceBoot()
+		}
+	}()
+}
+
+// commits begins the canary, in the same way.
 func (s *server) commits(ctx context.Context, f *cluster.Facts) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !f.Running || f.Recovery {
 		return
-	}
-	if !s.write.busy {
-		s.write.busy = true
-		go func() {
-			_, _, err := s.own.Commit(ctx, s.own.Name(), "local")
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.write.busy = false
-			if err == nil {
-				s.memory.Write = sinceBoot()
-			}
-		}()
 	}
 	if !s.canary.busy && s.back.at == 0 { // the last one has to be judged first
 		s.canary.busy = true
@@ -66,11 +77,18 @@ func (s *server) seeWait(ctx context.Context, f *cluster.Facts) {
 		seen, err := s.own.SeeWait(ctx)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.waits.busy = false
+		s.waits.busy, s.waits.err = false, err
 		if err == nil && seen && names == s.shown {
 			s.waited = true
 		}
 	}()
+}
+
+// unseen says why it could not be looked for.
+func (s *server) unseen() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return problem(s.waits.err)
 }
 
 // judgeCanary counts the last canary that came back, if the walsenders that were there after it were all who they say they are.

@@ -40,7 +40,7 @@ func (w *watcher) heed(ctx context.Context) bool {
 	}
 	w.heeded = known.Index
 	w.memory.learn(&known.State, now)
-	w.facts = w.server.aged(*w.facts, view{now: now, idle: !w.committing(), state: &known.State})
+	w.facts = w.server.aged(*w.facts, view{now: now, idle: w.config.watcher.InactiveFailover, state: &known.State})
 	w.lease(ctx, &known.State)
 	if cluster.AwaitsSign(&known.State, w.facts, w.policy()) { // a look and a report first
 		return false

@@ -43,6 +43,7 @@ type memory struct {
 	Stopped     bool            `json:"stopped"`      // the watcher has stopped it since it ran last
 	Starts      int             `json:"starts"`       // in a row without a lasting success
 	StartedAt   time.Duration   `json:"started_at"`
+	Kept        time.Duration   `json:"kept"`  // when this was written
 	Armed       bool            `json:"armed"` // the watchdog was left armed, if this life ends now
 }
 
@@ -72,6 +73,9 @@ func readMemory(path string, now time.Duration, wall time.Time) memory {
 		return m
 	}
 	kept.Seq = max(kept.Seq, m.Seq)
+	if kept.Kept > 0 {
+		kept.Write += now - kept.Kept // nobody wrote while no watcher ran
+	}
 	return kept
 }
 

@@ -117,9 +117,6 @@ const freshFor = 4 * round
 // finds nobody. So the first look that no action of the watcher's overlaps will do, and what a look takes is longer than this; of a server that gives no answer it is 0.
 const freezeFor = time.Nanosecond
 
-// committing tells whether this watcher makes commits on its server: it does where it is to act, and nothing of an earlier watcher is at work.
-func (w *watcher) committing() bool { return !w.config.watcher.InactiveFailover && !w.server.ending }
-
 // seen turns a look into facts.
 func (w *watcher) seen(l look, state *cluster.State, now time.Duration) *cluster.Facts {
 	frozen, err := w.frozenFor()
@@ -127,7 +124,7 @@ func (w *watcher) seen(l look, state *cluster.State, now time.Duration) *cluster
 	master, _ := os.ReadFile(failover.MasterFile)
 	sight := w.sight(l.began)
 	f := w.server.facts(l.sight, view{
-		now: now, asked: l.began, idle: !w.committing(), between: w.working[laneServer] != nil || l.began <= w.acted, state: state, sight: &sight, frozen: frozen,
+		now: now, asked: l.began, idle: w.config.watcher.InactiveFailover, between: w.working[laneServer] != nil || l.began <= w.acted, state: state, sight: &sight, frozen: frozen,
 		masterFile: strings.TrimSpace(string(master)), hostOf: w.directory.hostOf,
 	})
 	w.directory.setMember(l.sight.Member)
@@ -310,10 +307,14 @@ func (w *watcher) reconcile(ctx context.Context, state *cluster.State, current b
 		if current && !w.held(state, p, now) {
 			w.begin(ctx, w.allowed(state, slices.Clone(w.wanted)))
 		}
-		if w.committing() {
+		if !p.Inactive {
+			w.server.writes(ctx, w.facts)
+		}
+		if !p.Inactive && !w.server.ending {
 			w.nudge(state)
 			w.server.commits(ctx, w.facts)
 			w.server.seeWait(ctx, w.facts)
+			w.tell("wait", w.server.unseen())
 		}
 	}
 	if w.pool != nil {

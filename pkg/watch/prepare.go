@@ -21,6 +21,7 @@ var settings = map[string]string{
 	"wal_retrieve_retry_interval": "1s",
 	"wal_receiver_timeout":        "10s",
 	"wal_sender_timeout":          "10s",
+	"track_activities":            "on", // up to 13 nobody is seen to wait else (source: pgstat_report_wait_start)
 }
 
 // loginPath keeps how a standby logs in: a frozen server's files do not say it any more.

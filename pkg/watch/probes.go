@@ -111,8 +111,9 @@ func (w *watcher) probe(host string, login postgres.ConnInfo) {
 	p.asked[host] = true
 	addresses := w.directory.addressesOf(host)
 	before, now := p.trials[host], sinceBoot()
-	settled := w.settled()
-	brief := before.brief(now, settled) && mayKnock(login)
+	brief := before.brief(now, w.settled()) && mayKnock(login)
+	h := w.heard[host]
+	well := w.settled() && h.Report != nil && now-h.At+h.Delay <= freshFor && h.Facts != nil && h.Facts.Running && h.Facts.Silent == 0
 	go func() {
 		address := host
 		if len(addresses) > 0 {
@@ -124,7 +125,7 @@ func (w *watcher) probe(host string, login postgres.ConnInfo) {
 			return knock(ctx, address, port, map[string]string{"user": login["user"], "replication": "true"})
 		}, func() cluster.Answer {
 			if login == nil {
-				return p.stranger(host, address, port, now, settled)
+				return p.stranger(host, address, port, now, well)
 			}
 			return tryServer(address, port, maps.Clone(login))
 		})
@@ -168,22 +169,22 @@ func (w *watcher) knownReadOnly(host string) bool {
 	return false
 }
 
-// strangerEvery is how often a server that keeps this host out is told who asks, in a region where all is well and else: each time leaves a line in its log.
+// strangerEvery is how often a server that keeps this host out is told who asks, where all is well and its own watcher says so of it, and else: each time leaves a line in its log.
 const (
-	strangerEvery     = time.Minute
-	strangerUnsettled = 10 * time.Second
+	strangerEvery = time.Minute
+	strangerElse  = 10 * time.Second
 )
 
 // stranger asks a server at which this host has no login, as an arbiter has none. One that has kept it out a moment ago is asked for encryption only, which
 // its postmaster answers through a process of its own, as it does a startup packet, and without a word in the log.
-func (p *probes) stranger(host, address string, port int, now time.Duration, settled bool) cluster.Answer {
+func (p *probes) stranger(host, address string, port int, now time.Duration, well bool) cluster.Answer {
 	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
 	defer cancel()
 	p.mu.Lock()
 	last, was := p.kept[host]
 	p.mu.Unlock()
-	every := strangerUnsettled
-	if settled {
+	every := strangerElse
+	if well {
 		every = strangerEvery
 	}
 	if was && now-last < every {

@@ -59,7 +59,7 @@ func (w *watcher) renew(ctx context.Context, a cluster.Action) error {
 		return err
 	}
 	if seen.Slot != "" { // the copy names none
-		if err := own.NameSlot(seen.Slot); err != nil {
+		if err := own.NameSlot(ctx, seen.Slot); err != nil {
 			return err
 		}
 	}

@@ -59,7 +59,7 @@ func newServer(own *postgres.Own, host string, m *memory, now time.Duration) *se
 // view is what the loop knows at a moment beside the server itself.
 type view struct {
 	now, asked time.Duration // now, and when the look began
-	idle       bool          // no commits are made: what is known of the last ones says nothing
+	idle       bool          // HA is off and no writes are made: how old the last one is says nothing
 	between    bool          // an action on the server was under way: the look may have seen it half done
 	state      *cluster.State
 	sight      *cluster.Sight // heard before the look began

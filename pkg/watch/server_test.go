@@ -1,7 +1,10 @@
 package watch
 
 import (
+	"encoding/json"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -212,5 +215,22 @@ func TestStalls(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestNoWatcherNoWrite: the time in which no watcher ran is not one in which its writes did not come back; what they had been waited for is not forgotten.
+func TestNoWatcherNoWrite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "memory.json")
+	m := freshMemory(100*time.Second, time.Now())
+	m.Write, m.Kept = 100*time.Second, 107*time.Second
+	text, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := readMemory(path, 500*time.Second, time.Now()); 500*time.Second-got.Write != 7*time.Second {
+		t.Errorf("the last write is %s old, expected 7s", 500*time.Second-got.Write)
 	}
 }

@@ -30,7 +30,7 @@ type slotUser struct {
 	host    string
 	named   string // the slot that it names; "" none
 	heard   bool   // it said so, since this watcher began
-	follows bool   // it says now that it is a standby of this one
+	follows bool   // it says now, and its PostgreSQL does, that it is a standby of this one
 }
 
 func (u slotUser) slot() string { return cmp.Or(u.named, cluster.SlotName(u.host)) }
@@ -54,7 +54,7 @@ func (w *watcher) slots(seen *postgres.OwnSight) slots {
 		if d := w.letters[h.Name]; d != nil {
 			f, heard := d.Report.Facts, w.heard[h.Name]
 			u.heard, u.named = true, d.Slot
-			u.follows = f != nil && f.Recovery && f.Upstream.File == w.name && now-heard.At+heard.Delay <= freshFor
+			u.follows = f != nil && f.Recovery && f.Silent == 0 && f.Upstream.File == w.name && now-heard.At+heard.Delay <= freshFor
 		}
 		s.others = append(s.others, u)
 	}
@@ -73,7 +73,7 @@ type slotTask struct {
 //     for nobody reads it and the disk would fill;
 //   - the files of the master name its own, for when it comes back as a standby. Those of a standby are left as they are: up to 12 it would have to be started again.
 //
-// A slot that has lost WAL is left for the operator to see.
+// A slot of the master that has lost WAL is left for the operator to see.
 func (s slots) tasks(own *postgres.Own) []slotTask {
 	if s.named == "" && !slices.ContainsFunc(s.others, func(u slotUser) bool { return u.named != "" }) {
 		return nil
@@ -86,8 +86,10 @@ func (s slots) tasks(own *postgres.Own) []slotTask {
 			it = s.here[i]
 		}
 		switch has := it.Name != ""; {
-		case has && (!it.Physical || it.Active || it.Lost):
-		case it.Keeps && (!s.master || u.follows && u.named == ""):
+		case has && (!it.Physical || it.Active || it.Lost && s.master):
+		case !s.master && (it.Keeps || it.Lost):
+			drop = append(drop, slotTask{"drop the slot " + name, func(ctx context.Context) error { return own.Server().DropSlotOfStandby(ctx, name) }})
+		case s.master && it.Keeps && u.follows && u.named == "" && !slices.ContainsFunc(s.others, func(o slotUser) bool { return o.named == name }):
 			drop = append(drop, slotTask{"drop the slot " + name, func(ctx context.Context) error { return own.Server().DropSlot(ctx, name) }})
 		case s.master && u.follows && u.named != "" && (!has || !it.Keeps && s.settled):
 			keep = append(keep, slotTask{"make the slot " + name, func(ctx context.Context) error { return own.Server().MakeSlot(ctx, name) }})
@@ -96,7 +98,7 @@ func (s slots) tasks(own *postgres.Own) []slotTask {
 		}
 	}
 	if s.master && s.named == "" && s.gated && s.mayName() {
-		keep = append(keep, slotTask{"name a slot for when it is a standby", func(context.Context) error { return own.NameSlot(cluster.SlotName(s.host)) }})
+		keep = append(keep, slotTask{"name a slot for when it is a standby", func(ctx context.Context) error { return own.NameSlot(ctx, cluster.SlotName(s.host)) }})
 	}
 	return append(drop, keep...)
 }

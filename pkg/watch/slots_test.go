@@ -47,6 +47,8 @@ func TestSlots(t *testing.T) {
 		"one that somebody reads":             {slots: standby, here: with(ready("db_1"), used("mine"))},
 		"another's":                           {slots: standby, here: with(ready("db_1"), ready("mine"), keeps("backup"))},
 		"of a standby that names none":        {slots: standby, here: with(ready("db_1"), ready("mine")), edit: func(s *slots) { s.named = "" }},
+		"what a master lost":                  {slots: standby, here: with(ready("db_1"), lost("mine")), want: "drop the slot mine"},
+		"of one that uses another's":          {slots: master, here: with(used("db2"), keeps("db3")), edit: func(s *slots) { s.others[0].named, s.others[1].named = "db3", "" }},
 		"where nobody uses any":               {slots: standby, edit: func(s *slots) { s.named, s.others[1].named = "", "" }},
 		"where nobody uses any, of a master":  {slots: master, edit: func(s *slots) { s.named, s.others = "", []slotUser{{"db2", "", true, true}} }},
 	} {

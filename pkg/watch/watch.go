@@ -354,6 +354,7 @@ func (w *watcher) keepMemory() {
 		w.server.mu.Lock()
 		defer w.server.mu.Unlock()
 	}
+	w.memory.Kept = sinceBoot()
 	text, err := json.Marshal(w.memory)
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(w.MemoryPath), 0o700)
