@@ -62,6 +62,15 @@ func processTroubles() []trouble {
 			inject: func(t *testing.T, _ *lab.Region, m *lab.Host) { must(t, m.Freeze(lab.Postmaster)) },
 			heal:   func(_ *testing.T, _ *lab.Region, m *lab.Host) { _ = m.Thaw(lab.Postmaster) }, // it was killed, perhaps
 		},
+		{
+			name: "postmaster stopped, and its watcher begun anew", either: true, lasts: 40 * time.Second, outage: failoverOutage + 6*time.Second,
+			inject: func(t *testing.T, _ *lab.Region, m *lab.Host) {
+				must(t, m.Freeze(lab.Postmaster))
+				time.Sleep(2 * time.Second)
+				must(t, m.KillService(t.Context(), "pg_watcher"))
+			},
+			heal: func(_ *testing.T, _ *lab.Region, m *lab.Host) { _ = m.Thaw(lab.Postmaster) },
+		},
 		{name: "a backend killed under a waiting commit", inject: killWaiting, lasts: 3 * time.Second, either: true, outage: failoverOutage},
 		{
 			name: "disk full on the master", either: true, lasts: 30 * time.Second,

@@ -383,8 +383,9 @@ func TestLabOwnStart(t *testing.T) {
 		r.sql("CREATE ROLE app LOGIN")
 		must(t, r.PutGate(within(t, time.Minute)))
 		must(t, r.PutGate(within(t, time.Minute)))
+		must(t, r.NameSlot(within(t, time.Minute), "db1"))
 		must(t, r.WriteRow(within(t, time.Minute), 1, "n"))
-		if s := r.Look(within(t, time.Minute)); !s.Gate || s.SQL.Recovery || len(s.SQL.Rows) != 1 {
+		if s := r.Look(within(t, time.Minute)); !s.Gate || s.SQL.Recovery || len(s.SQL.Rows) != 1 || s.Slot != "db1" {
 			t.Errorf("a gate beside the master: %+v", s)
 		}
 		must(t, r.WriteRow(within(t, time.Minute), 1, "n"))
@@ -399,7 +400,7 @@ func TestLabOwnStart(t *testing.T) {
 		must(t, r.StartReadOnly(within(t, time.Minute))) // it is
 		must(t, r.StartMaster(within(t, time.Minute)))
 		s := eventually(t, r.Own, "a master", func(s OwnSight) bool { return s.SQL != nil && !s.SQL.Recovery })
-		if !s.Gate || !s.HBAClosed || s.HBAStale || s.SQL.Timeline != 1 || len(s.SQL.Rows) != 1 || s.SQL.Replayed == 0 || s.SQL.Replayed > s.SQL.Current {
+		if !s.Gate || s.Slot != "db1" || !s.HBAClosed || s.HBAStale || s.SQL.Timeline != 1 || len(s.SQL.Rows) != 1 || s.SQL.Replayed == 0 || s.SQL.Replayed > s.SQL.Current {
 			t.Errorf("started as master: %+v, %+v", s, s.SQL)
 		}
 		if err := r.StartReadOnly(within(t, time.Minute)); err == nil {

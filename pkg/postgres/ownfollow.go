@@ -26,14 +26,16 @@ func (o *Own) following(h place) ([]file, error) {
 		return []file{h.auto(latest...), signal, {path: path.Join(h.dataDir, "recovery.signal"), gone: true}}, nil
 	}
 	signal.settings = append([]Setting{{"standby_mode", new("on")}}, latest...)
-	if !isFile(signal.path) {
-		done, err := readIfThere(path.Join(h.dataDir, "recovery.done"))
-		if err != nil {
-			return nil, err
-		}
-		if slot, ok := SettingOf(done, "primary_slot_name"); ok && slot != "" {
-			signal.settings = append(signal.settings, Setting{"primary_slot_name", &slot})
-		}
+	from := signal.path
+	if !isFile(from) {
+		from = path.Join(h.dataDir, "recovery.done")
+	}
+	text, err := readIfThere(from)
+	if err != nil {
+		return nil, err
+	}
+	if slot, ok := SettingOf(text, "primary_slot_name"); ok && slot != "" {
+		signal.settings = append(signal.settings, Setting{"primary_slot_name", &slot})
 	}
 	return []file{signal}, nil
 }

@@ -196,7 +196,11 @@ func (o *Own) StartMaster(ctx context.Context) (err error) {
 	if _, err := o.put(h.auto(Setting{"restart_after_crash", new("off")})); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, o.putGate(h)) }()
+	gate, err := o.following(h) // up to 11 the slot is in the file that goes away
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, o.putGate(gate)) }()
 	for _, name := range []string{signalFile(h.dataDir, h.major), path.Join(h.dataDir, "recovery.signal")} {
 		if err := remove(name); err != nil {
 			return err
@@ -225,16 +229,16 @@ func (o *Own) PutGate(context.Context) error {
 	if err != nil {
 		return err
 	}
-	return o.putGate(h)
-}
-
-func (o *Own) putGate(h place) error {
-	files, err := o.following(h)
+	gate, err := o.following(h)
 	if err != nil {
 		return err
 	}
+	return o.putGate(gate)
+}
+
+func (o *Own) putGate(gate []file) error {
 	_, errService := o.writeService(nil, 0)
-	_, err = o.put(files...)
+	_, err := o.put(gate...)
 	return errors.Join(errService, err)
 }
 
