@@ -46,7 +46,7 @@ func upmasterRefused(t *testing.T, r *lab.Region) {
 	unchanged(t, r, exitDone, "as it should be", "upmaster", "db2", "--yes")
 	unchanged(t, r, exitRefused, "db1 is the master", "upmaster", "db1", "--yes")
 	unchanged(t, r, exitUsage, "the inventory has no server db9", "upmaster", "db9", "--yes")
-	unchanged(t, r, exitUsage, "accepts 1 arg", "upmaster")
+	unchanged(t, r, exitUsage, "takes one argument, OLD_HOST", "upmaster")
 	unchanged(t, r, exitUsage, "expected one of", "upmaster", "db2", "--accept=everything")
 }
 
