@@ -56,7 +56,7 @@ func backOf(p plan.Plan, done int) string {
 
 // commandOf is the command that goes on with a plan.
 func commandOf(p plan.Plan) string {
-	if name, isBack := strings.CutSuffix(p.Name, failover.Back); isBack {
+	if name, isBack := strings.CutSuffix(p.Name, failover.BackSuffix); isBack {
 		return name + " --to " + p.Facts["from"]
 	}
 	if to := p.Facts["to"]; to != "" {

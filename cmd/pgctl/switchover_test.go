@@ -86,7 +86,7 @@ func TestGoOn(t *testing.T) {
 	facts := map[string]string{"from": "db1", "to": "db2"}
 	for want, c := range map[string]change{
 		"to go on: pgctl switchover --to db2":                  {plan: plan.Plan{Name: "switchover", Facts: facts}},
-		"to go on: pgctl switchover --to db1":                  {plan: plan.Plan{Name: "switchover" + failover.Back, Facts: facts}},
+		"to go on: pgctl switchover --to db1":                  {plan: plan.Plan{Name: "switchover" + failover.BackSuffix, Facts: facts}},
 		"to go on: pgctl failover --to db2 --accept=data-loss": {plan: plan.Plan{Name: "failover", Facts: facts}, accept: []string{failover.RiskDataLoss}},
 		"run it again to go on":                                {plan: plan.Plan{Name: "upmaster db1", Facts: map[string]string{"master": "db2"}}},
 	} {

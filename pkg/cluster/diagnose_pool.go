@@ -22,7 +22,7 @@ func (d *diagnosis) pool(p *Pool) {
 	case !running && p.Service.State != "" && p.Service.State != ServiceUnknown:
 		d.critical(PgpoolDown, p.Host, p.Service.command(p.Host, "start"), "pgpool is not running: %s", p.Service.sentence())
 	case deaf:
-		d.critical(PgpoolDown, p.Host, p.Service.command(p.Host, "restart"), "pgpool accepts no connection although %s is %s", p.Service.Unit, p.Service.State)
+		d.critical(PgpoolDown, p.Host, p.Service.command(p.Host, "restart"), "pgpool accepts no connection although %s", p.Service.sentence())
 	}
 	if p.ConfFailure != nil {
 		d.critical(PgpoolWrongBackend, p.Host, p.ConfFailure.Hint, "%s", p.ConfFailure.Message)

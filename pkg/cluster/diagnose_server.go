@@ -106,11 +106,12 @@ func (d *diagnosis) synchronous(srv *Server, st Standing) {
 		return
 	}
 	hint := fmt.Sprintf("see synchronous_standby_names on %s", d.view.Master)
-	if names, err := ParseSyncNames(d.master().SQL.SyncNames); err == nil && !slices.ContainsFunc(names.Members, func(m string) bool { return IsMember(m, srv.Host) }) {
-		hint = "pgctl upmaster " + srv.Host + " has commits wait for it"
-	}
-	if d.decided() {
+	names, err := ParseSyncNames(d.master().SQL.SyncNames)
+	switch {
+	case d.decided():
 		hint = "the watchers have commits wait for it once it has kept up for some seconds: pgctl overview --watch"
+	case err == nil && !slices.ContainsFunc(names.Members, func(m string) bool { return IsMember(m, srv.Host) }):
+		hint = "pgctl upmaster " + srv.Host + " has commits wait for it"
 	}
 	switch {
 	case st.Upstream == "":

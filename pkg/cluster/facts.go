@@ -65,9 +65,14 @@ type Upstream struct {
 type NamesFacts struct {
 	Shown     string        // SHOW in a new session; kept
 	ShownFor  time.Duration // since the first new session that showed it
-	Waited    bool          // since then a canary commit was seen to wait for a standby, or checkpoints were made
+	Waited    bool          // since then a commit was seen to wait for a standby
 	Statement bool          // one that ran then still does, and every backend goes by its own copy (up to 10)
 	Proof     *Proof        // what the watcher remembers to have proven
+}
+
+// proves tells whether the watcher has proven the names of that configuration, for that epoch.
+func (n *NamesFacts) proves(epoch int64, c SyncConfig) bool {
+	return n.Proof != nil && n.Proof.Epoch == epoch && n.Proof.Gen == c.Gen
 }
 
 // Proof says that the configuration was in force in every process, and that At was read after that.

@@ -48,14 +48,15 @@ func inForce(f *Facts, epoch int64, c SyncConfig, inForce []SyncConfig) string {
 const rereadAfter = 10 * time.Second
 
 // Unread tells whether the master is to read its files once more: some process has not gone by the names for long, although a new session shows them; or nobody is to be
-// waited for, and a commit has waited for so long. A process that found an error in the files when it came to them keeps what it had until the next reload. A statement that is older than the names (up to 10) has to end, and reads nothing.
+// waited for, and a commit has waited for so long. A process that found an error in the files when it came to them keeps what it had until the next reload. A statement
+// that is older than the names (up to 10) has to end, and reads nothing.
 func Unread(s *State, f *Facts, waits time.Duration) bool {
 	n, ok := s.Newest()
-	if !ok || s.Halted != "" || s.Phase != Serving || f.Names.Statement || s.Master != f.Host || !f.Running || f.Recovery || f.Silent > 0 || f.Names.Shown != n.Names(s.Epoch) || f.Names.ShownFor < rereadAfter {
+	serves := ok && s.Phase == Serving && s.Halted == "" && s.Master == f.Host && f.Running && !f.Recovery && f.Silent == 0
+	if !serves || f.Names.Statement || f.Names.Shown != n.Names(s.Epoch) || f.Names.ShownFor < rereadAfter {
 		return false
 	}
-	proof := f.Names.Proof
-	return proof == nil || proof.Epoch != s.Epoch || proof.Gen != n.Gen || n.K == 0 && waits >= rereadAfter
+	return !f.Names.proves(s.Epoch, n) || n.K == 0 && waits >= rereadAfter
 }
 
 // outdated tells whether a walsender may go by other names than those of c: it shows another priority, or it was there before and its priority cannot tell. One that began since,
@@ -73,7 +74,7 @@ func settled(r Rules, s *State, v *Sight, p *Policy) (LSN, string) {
 		return 0, "the master's watcher is silent"
 	}
 	proof := m.Facts.Names.Proof
-	if proof == nil || proof.Epoch != s.Epoch || proof.Gen != n.Gen {
+	if !m.Facts.Names.proves(s.Epoch, n) {
 		return 0, "the names are not proven to be in force"
 	}
 	if missing := r.InForce(m.Facts, s.Epoch, n, s.Configs); missing != "" {

@@ -140,7 +140,7 @@ func (w *reconciler) govern() {
 	n, _ := w.s.Newest()
 	want := w.NamesFor(w.s, f.Host)
 	missing := w.InForce(f, w.s.Epoch, n, w.s.Configs)
-	proven := f.Names.Proof != nil && f.Names.Proof.Gen == n.Gen && f.Names.Proof.Epoch == w.s.Epoch
+	proven := f.Names.proves(w.s.Epoch, n)
 	switch {
 	case f.Names.Shown != want:
 		w.do(Action{Do: DoSetNames, Text: want}, "configuration %d", n.Gen)

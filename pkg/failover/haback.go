@@ -10,8 +10,8 @@ import (
 	"github.com/pgctl/pgctl/pkg/remote"
 )
 
-// Back ends the name of a plan that goes back, an enable-ha's or a switchover's.
-const Back = " (back)"
+// BackSuffix ends the name of a plan that goes back, an enable-ha's or a switchover's.
+const BackSuffix = " (back)"
 
 // Back is the plan that takes back an enable-ha that stopped before anything went to the nodes, because the master is not certain any
 // more, say: edited files that lie on firstbox would go out with the next roll-out of anybody. A script that failed has put
@@ -21,7 +21,7 @@ func (h *HA) Back(stopped *plan.Stopped) (plan.Plan, bool) {
 	if h.sent || !h.Wish.On || errors.As(stopped, &putBack) {
 		return plan.Plan{}, false
 	}
-	return plan.Plan{Name: h.Wish.Command + Back, Steps: []plan.Step{{
+	return plan.Plan{Name: h.Wish.Command + BackSuffix, Steps: []plan.Step{{
 		ID: verbHABack, Verb: verbHABack, Host: h.Here.Name(), Text: "put the old files back, and build them where the new ones were built",
 	}}}, true
 }
@@ -29,7 +29,7 @@ func (h *HA) Back(stopped *plan.Stopped) (plan.Plan, bool) {
 // Still is the guard of enable-ha. The way back does not need a master; and once the files are rolled out the watchers act, who restart a standby to make it
 // theirs, and all that is left is to look.
 func (h *HA) Still(snap cluster.Snapshot, p plan.Plan, accept []string) error {
-	if strings.HasSuffix(p.Name, Back) || h.sent {
+	if strings.HasSuffix(p.Name, BackSuffix) || h.sent {
 		return nil
 	}
 	return StillMaster(snap, p, accept)

@@ -78,7 +78,7 @@ func Abort(t Takeover, port int) (plan.Plan, error) {
 			Evidence: "the old master and the candidate must both answer before the old one is started again", Hint: "pgctl overview",
 		}}}
 	}
-	p := plan.Plan{Name: "switchover" + Back, Facts: takeoverFacts(from, to)}
+	p := plan.Plan{Name: "switchover" + BackSuffix, Facts: takeoverFacts(from, to)}
 	b := builder{plan: &p, args: map[string]string{"data_dirs": dirsText(t.Snap), "data_dir": from.Data.Path}}
 	b.step(verbRestore, from.Host, "start PostgreSQL as the master that it was", "nobody was promoted", with("to", to.Host), with("to_data_dir", to.Data.Path))
 	before := to.SQL.SyncNames

@@ -209,7 +209,7 @@ func (t *Takeover) after(b builder, o TakeoverOptions) {
 // candidate is on the timeline of the plan, afterwards on a later one.
 func StillTakeover(snap cluster.Snapshot, p plan.Plan, accept []string) error {
 	no := &refusals{accept: accept}
-	if strings.HasSuffix(p.Name, Back) { // nobody was promoted by this plan, and waiting for a server that is lost keeps everybody from writing
+	if strings.HasSuffix(p.Name, BackSuffix) { // nobody was promoted by this plan, and waiting for a server that is lost keeps everybody from writing
 		no.accept = []string{RiskUnfencedMaster}
 	}
 	otherMasters(snap, append(strings.Fields(p.Facts["fenced"]), p.Facts["from"], p.Facts["to"]), no)

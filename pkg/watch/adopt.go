@@ -12,9 +12,9 @@ import (
 // factsHeard are the facts of the servers that are heard now. It is the loop's.
 func (w *watcher) factsHeard() map[string]*cluster.Facts {
 	all := map[string]*cluster.Facts{}
-	for host, h := range w.heard {
-		if h.Facts != nil && sinceBoot()-h.At+h.Delay <= freshFor {
-			all[host] = h.Facts
+	for host := range w.heard {
+		if r := w.fresh(host); r != nil {
+			all[host] = r.Facts
 		}
 	}
 	return all

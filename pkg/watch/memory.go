@@ -79,6 +79,23 @@ func readMemory(path string, now time.Duration, wall time.Time) memory {
 	return kept
 }
 
+// keepMemory leaves it for the next watcher of this boot.
+func (w *watcher) keepMemory() {
+	if w.server != nil {
+		w.server.mu.Lock()
+		defer w.server.mu.Unlock()
+	}
+	w.memory.Kept = sinceBoot()
+	text, err := json.Marshal(w.memory)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(w.MemoryPath), 0o700)
+	}
+	if err == nil {
+		err = replaceFile(w.MemoryPath, text, 0o600, false)
+	}
+	w.tell("memory", problem(err))
+}
+
 // learn notes when an epoch and a phase became known.
 func (m *memory) learn(s *cluster.State, now time.Duration) {
 	if s.Epoch != m.Epoch {

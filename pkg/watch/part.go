@@ -112,6 +112,15 @@ func (w *watcher) policy() *cluster.Policy {
 // freshFor is three heartbeats, and the one that a report may be older than when it came: it says what its hearer's clock was a heartbeat before.
 const freshFor = 4 * round
 
+// fresh is what a server's watcher reports now, its facts with it; nil: it is not heard. It is the loop's.
+func (w *watcher) fresh(host string) *cluster.Report {
+	h := w.heard[host]
+	if h.Report == nil || h.Facts == nil || sinceBoot()-h.At+h.Delay > freshFor {
+		return nil
+	}
+	return h.Report
+}
+
 // freezeFor is how long no receiver is seen after the service file names nobody. A look reads that file first and asks for receivers then: one that has
 // connected by what the file said before is seen, as it shows from before its connection on (source: AuxiliaryProcessMain), and one that is begun later
 // finds nobody. So the first look that no action of the watcher's overlaps will do, and what a look takes is longer than this; of a server that gives no answer it is 0.
@@ -352,8 +361,8 @@ func (w *watcher) held(s *cluster.State, p *cluster.Policy, now time.Duration) b
 
 // masterServes tells whether the master is heard to be one, open or not.
 func (w *watcher) masterServes(s *cluster.State) bool {
-	h := w.heard[s.Master]
-	return h.Report != nil && h.Facts != nil && sinceBoot()-h.At+h.Delay <= freshFor && h.Epoch == s.Epoch && h.Facts.Running && !h.Facts.Recovery
+	r := w.fresh(s.Master)
+	return r != nil && r.Epoch == s.Epoch && r.Facts.Running && !r.Facts.Recovery
 }
 
 // allowed leaves out what has to wait until nothing of an earlier watcher is at work on the server, nor an operator. A server that does not run has no

@@ -112,8 +112,8 @@ func (w *watcher) probe(host string, login postgres.ConnInfo) {
 	addresses := w.directory.addressesOf(host)
 	before, now := p.trials[host], sinceBoot()
 	brief := before.brief(now, w.settled()) && mayKnock(login)
-	h := w.heard[host]
-	well := w.settled() && h.Report != nil && now-h.At+h.Delay <= freshFor && h.Facts != nil && h.Facts.Running && h.Facts.Silent == 0
+	r := w.fresh(host)
+	well := w.settled() && r != nil && r.Facts.Running && r.Facts.Silent == 0
 	go func() {
 		address := host
 		if len(addresses) > 0 {
@@ -169,10 +169,10 @@ func (w *watcher) knownReadOnly(host string) bool {
 	return false
 }
 
-// strangerEvery is how often a server that keeps this host out is told who asks, where all is well and its own watcher says so of it, and else: each time leaves a line in its log.
+// How often a server that keeps this host out is told who asks: each time leaves a line in its log.
 const (
-	strangerEvery = time.Minute
-	strangerElse  = 10 * time.Second
+	strangerEvery = 10 * time.Second
+	strangerWell  = time.Minute // all is well, and its own watcher says so of it
 )
 
 // stranger asks a server at which this host has no login, as an arbiter has none. One that has kept it out a moment ago is asked for encryption only, which
@@ -183,9 +183,9 @@ func (p *probes) stranger(host, address string, port int, now time.Duration, wel
 	p.mu.Lock()
 	last, was := p.kept[host]
 	p.mu.Unlock()
-	every := strangerElse
+	every := strangerEvery
 	if well {
-		every = strangerEvery
+		every = strangerWell
 	}
 	if was && now-last < every {
 		return greet(ctx, address, port)

@@ -40,9 +40,8 @@ func (u slotUser) slot() string { return cmp.Or(u.named, cluster.SlotName(u.host
 const slotsSettled = 10 * time.Second
 
 func (w *watcher) slots(seen *postgres.OwnSight) slots {
-	now := sinceBoot()
 	s := slots{
-		host: w.name, master: !seen.SQL.Recovery, settled: w.memory.Phase == cluster.Serving && now-w.memory.PhaseAt > slotsSettled,
+		host: w.name, master: !seen.SQL.Recovery, settled: w.memory.Phase == cluster.Serving && sinceBoot()-w.memory.PhaseAt > slotsSettled,
 		gated: seen.Gate, named: seen.Slot, here: seen.SQL.Slots,
 	}
 	s.room, _ = strconv.Atoi(seen.SQL.Settings["max_replication_slots"])
@@ -52,9 +51,10 @@ func (w *watcher) slots(seen *postgres.OwnSight) slots {
 		}
 		u := slotUser{host: h.Name}
 		if d := w.letters[h.Name]; d != nil {
-			f, heard := d.Report.Facts, w.heard[h.Name]
 			u.heard, u.named = true, d.Slot
-			u.follows = f != nil && f.Recovery && f.Silent == 0 && f.Upstream.File == w.name && now-heard.At+heard.Delay <= freshFor
+		}
+		if r := w.fresh(h.Name); r != nil {
+			u.follows = r.Facts.Recovery && r.Facts.Silent == 0 && r.Facts.Upstream.File == w.name
 		}
 		s.others = append(s.others, u)
 	}

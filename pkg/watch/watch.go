@@ -349,22 +349,6 @@ func (w *watcher) write(name string, doc any) error {
 	return replaceFile(filepath.Join(w.RunDir, "pg_watcher."+name), append(text, '\n'), 0o644, false)
 }
 
-func (w *watcher) keepMemory() {
-	if w.server != nil {
-		w.server.mu.Lock()
-		defer w.server.mu.Unlock()
-	}
-	w.memory.Kept = sinceBoot()
-	text, err := json.Marshal(w.memory)
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(w.MemoryPath), 0o700)
-	}
-	if err == nil {
-		err = replaceFile(w.MemoryPath, text, 0o600, false)
-	}
-	w.tell("memory", problem(err))
-}
-
 // close ends what is open. What is at work on the server is not waited for.
 func (w *watcher) close() error {
 	for _, work := range w.working {
